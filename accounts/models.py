@@ -1,0 +1,178 @@
+"""People, their invitations, and what admins did."""
+
+import secrets
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from email_settings.models import OutboxMessage
+
+INVITATION_LIFETIME = timedelta(days=7)
+
+
+class Role(models.TextChoices):
+    """What a person is in the help desk. What each may do stands in roles.py."""
+
+    REQUESTER = "requester", "Requester"  # opens and follows own tickets
+    AGENT = "agent", "Agent"  # answers tickets
+    ADMIN = "admin", "Admin"  # everything, including e-mail and people
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes people; the e-mail address is the login."""
+
+    def create_user(
+        self, email: str, password: str | None = None, **fields: Any
+    ) -> "User":
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(
+        self, email: str, password: str | None = None, **fields: Any
+    ) -> "User":
+        """Make an admin; this is what `manage.py createsuperuser` calls."""
+        fields["role"] = Role.ADMIN
+        return self.create_user(email, password, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email__iexact=username)
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def active(self) -> Self:
+        return self.filter(is_active=True)
+
+    def agents(self) -> Self:
+        """People who may answer tickets: agents and admins."""
+        return self.filter(role__in=[Role.AGENT, Role.ADMIN])
+
+    def admins(self) -> Self:
+        return self.filter(role=Role.ADMIN)
+
+
+class User(AbstractBaseUser):
+    """A person who may sign in. Changed through accounts.services only."""
+
+    class Theme(models.TextChoices):
+        AUTO = "auto", "Auto"  # as the device says
+        LIGHT = "light", "Light"
+        DARK = "dark", "Dark"
+
+    email = models.EmailField("e-mail address", max_length=254, unique=True)
+    name = models.CharField(max_length=120)
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.REQUESTER)
+    is_active = models.BooleanField(default=True)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    theme = models.CharField(max_length=8, choices=Theme.choices, default=Theme.AUTO)
+    date_joined = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[UserManager] = UserManager.from_queryset(UserQuerySet)()
+
+    EMAIL_FIELD = "email"
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        constraints = [
+            # Stored in lower case, so that unique means unique to people.
+            models.CheckConstraint(
+                name="user_email_lower", condition=models.Q(email=Lower("email"))
+            ),
+            models.CheckConstraint(
+                name="user_role_known", condition=models.Q(role__in=Role.values)
+            ),
+        ]
+        indexes = [models.Index(fields=["name", "id"], name="user_by_name")]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether the person may answer tickets."""
+        return self.role in {Role.AGENT, Role.ADMIN}
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == Role.ADMIN
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name.split(" ")[0] if self.name else self.email
+
+    # django.contrib.auth asks these of every user; permissions here are roles.
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        return False
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return False
+
+
+def new_nonce() -> str:
+    return secrets.token_hex(16)
+
+
+class Invitation(models.Model):
+    """One address that was asked to join. Changed through accounts.services only.
+
+    The link's token is not stored: it is computed from this row's nonce and the
+    installation's secret key, so a copy of the database opens no door.
+    """
+
+    email = models.EmailField("e-mail address", max_length=254)
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.REQUESTER)
+    note = models.TextField(max_length=1000, blank=True)
+    nonce = models.CharField(max_length=32, default=new_nonce)
+    invited_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="invitations_sent"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    outbox_message = models.ForeignKey(
+        OutboxMessage,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+
+    class Meta:
+        constraints = [
+            # Two admins who invite the same address at once make one invitation.
+            models.UniqueConstraint(
+                Lower("email"),
+                name="invitation_one_open_per_email",
+                condition=models.Q(accepted_at=None, revoked_at=None),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class AuditEntry(models.Model):
+    """What an admin did, append-only."""
+
+    actor = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    action = models.CharField(max_length=60)  # a past-tense sentence part: "invited"
+    target = models.CharField(max_length=254, blank=True)
+    details = models.CharField(max_length=254, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target}"

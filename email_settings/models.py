@@ -1,0 +1,215 @@
+"""Settings for Amazon SES and every mail on its way out."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Brand(models.Model):
+    """How the company shows itself in pages and mails. One row."""
+
+    company_name = models.CharField(max_length=80)
+
+    def __str__(self) -> str:
+        return self.company_name
+
+
+class SesSettings(models.Model):
+    """The account that mail leaves through. One row, changed by services only.
+
+    `version` grows with every change, so that workers know when to make a new client.
+    """
+
+    class Mode(models.TextChoices):
+        REHEARSAL = "rehearsal"  # mail is captured, nothing leaves
+        LIVE = "live"  # mail goes to Amazon SES
+
+    access_key_id = models.CharField("AWS Access Key ID", max_length=128, blank=True)
+    # AES-256-GCM by credentials.py; "" when none is stored
+    secret_access_key_encrypted = models.TextField(blank=True)
+    region = models.CharField("AWS Region", max_length=32, blank=True)
+    from_email = models.EmailField("From Email", max_length=254, blank=True)
+    from_name = models.CharField("From Name", max_length=80, blank=True)
+    reply_to = models.EmailField("Reply-To", max_length=254, blank=True)
+    mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.REHEARSAL)
+    version = models.PositiveIntegerField(default=1)
+    saved_at = models.DateTimeField(null=True, blank=True)
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    # What AWS said when it was last asked; null when it would not say.
+    checked_at = models.DateTimeField(null=True, blank=True)
+    account_id = models.CharField(max_length=12, blank=True)
+    principal_arn = models.CharField(max_length=512, blank=True)
+    is_sandbox = models.BooleanField(null=True)
+    is_sending_enabled = models.BooleanField(null=True)
+    is_from_verified = models.BooleanField(null=True)
+    max_send_rate = models.FloatField(null=True)  # recipients per second
+    max_24_hour_send = models.FloatField(null=True)  # recipients; -1 is unlimited
+    sent_last_24_hours = models.FloatField(null=True)  # recipients
+
+    # Why all mail is held just now, "" when it is not: a code of gateway/errors.py
+    hold_code = models.CharField(max_length=64, blank=True)
+    hold_detail = models.TextField(blank=True)  # AWS's own words
+    held_since = models.DateTimeField(null=True, blank=True)
+    probe_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"Amazon SES in {self.region or 'no region'}"
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether all that sending needs has been saved."""
+        return bool(
+            self.access_key_id
+            and self.secret_access_key_encrypted
+            and self.region
+            and self.from_email
+        )
+
+    @property
+    def is_live(self) -> bool:
+        return self.mode == self.Mode.LIVE
+
+
+class Lane(models.IntegerChoices):
+    """Who goes first when many wait."""
+
+    SECURITY = 0  # invitations, password resets
+    REPLY = 1  # what somebody waits for: replies, receipts
+    NOTICE = 2  # what somebody may want to know
+    DIGEST = 3  # summaries
+
+
+class OutboxMessage(models.Model):
+    """One rendered mail to one recipient. Only outbox and delivery change a row."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"  # leaves when due_at comes
+        SENDING = "sending", "Sending"  # leased by one worker until lease_until
+        SENT = "sent", "Sent"  # Amazon SES took it
+        HELD = "held", "Held"  # waits for reason_code to be mended
+        UNKNOWN = "unknown", "Unknown"  # it went out and no answer came
+        FAILED = "failed", "Failed"  # gave up, with the reason
+        SUPPRESSED = "suppressed", "Suppressed"  # the address takes no mail
+        CANCELLED = "cancelled", "Cancelled"  # called back before it left
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(max_length=40)  # "public_reply", "invitation", …
+    lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.NOTICE)
+    recipient = models.EmailField(max_length=254)
+    recipient_name = models.CharField(max_length=120, blank=True)
+    subject = models.CharField(max_length=255)
+    text_body = models.TextField()
+    html_body = models.TextField(blank=True)
+    headers = models.JSONField(default=dict)  # extra ones: {"Auto-Submitted": …}
+    # It carries a link that is as good as a password: its body is stored encrypted,
+    # shown to nobody, and wiped once the state is final.
+    is_secret = models.BooleanField(default=False)
+    # What it is about, for people who read the log: "#42" and "/tickets/42/"
+    about_label = models.CharField(max_length=40, blank=True)
+    about_path = models.CharField(max_length=200, blank=True)
+
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    reason_code = models.CharField(max_length=64, blank=True)  # of gateway/errors.py
+    reason = models.TextField(blank=True)  # for people
+    reason_detail = models.TextField(blank=True)  # AWS's own words
+    due_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    claim_token = models.CharField(max_length=32, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    ses_message_id = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="outbox_sending_has_lease",
+                condition=~Q(state="sending")
+                | Q(lease_until__isnull=False) & ~Q(claim_token=""),
+            ),
+            models.CheckConstraint(
+                name="outbox_sent_has_sent_at",
+                condition=~Q(state="sent") | Q(sent_at__isnull=False),
+            ),
+        ]
+        indexes = [
+            # delivery.claim: what is due, most urgent first
+            models.Index(
+                fields=["lane", "due_at", "id"],
+                name="outbox_due",
+                condition=Q(state="queued"),
+            ),
+            # delivery.recovery: leases that ran out
+            models.Index(
+                fields=["lease_until"],
+                name="outbox_leased",
+                condition=Q(state="sending"),
+            ),
+            # Email Activity: newest first, all or in one state
+            models.Index(fields=["-created_at", "-id"], name="outbox_newest"),
+            models.Index(
+                fields=["state", "-created_at", "-id"], name="outbox_state_newest"
+            ),
+            models.Index(fields=["ses_message_id"], name="outbox_ses_message_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.recipient}"
+
+
+class DeliveryAttempt(models.Model):
+    """One try to hand a message to Amazon SES, committed before the call."""
+
+    class Outcome(models.TextChoices):
+        STARTED = "started", "Started"  # no answer written yet
+        ACCEPTED = "accepted", "Accepted"  # SES gave a message id
+        CAPTURED = "captured", "Captured"  # rehearsal: kept here
+        NOT_SENT = "not_sent", "Not sent"  # it never left, it is tried again
+        REFUSED = "refused", "Refused"  # SES said no
+        UNKNOWN = "unknown", "Unknown"  # it went out and no answer came
+
+    message = models.ForeignKey(
+        OutboxMessage, on_delete=models.CASCADE, related_name="attempt_set"
+    )
+    number = models.PositiveSmallIntegerField()
+    uid = models.UUIDField(default=uuid.uuid4, editable=False)
+    outcome = models.CharField(
+        max_length=12, choices=Outcome.choices, default=Outcome.STARTED
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=80, blank=True)
+    access_key_hint = models.CharField(max_length=8, blank=True)  # its last 4
+    region = models.CharField(max_length=32, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_detail = models.TextField(blank=True)
+    ses_message_id = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        ordering = ["number", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["message", "number"], name="attempt_number_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"try {self.number}: {self.outcome}"
+
+
+class WorkerHeartbeat(models.Model):
+    """A sign of life of one worker process, written every ten seconds."""
+
+    name = models.CharField(max_length=120, unique=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    beat_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name

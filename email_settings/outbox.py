@@ -1,0 +1,86 @@
+"""The one door for mail: a row in the caller's transaction, a wake-up after it."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from email_settings.models import Lane, OutboxMessage
+from email_settings.nudge import nudge_worker
+from email_settings.rendering import render_mail
+
+
+def enqueue(
+    *,
+    kind: str,
+    template: str,
+    context: Mapping[str, Any],
+    recipient: str,
+    recipient_name: str = "",
+    lane: Lane = Lane.NOTICE,
+    headers: Mapping[str, str] | None = None,
+    is_secret: bool = False,
+    about_label: str = "",
+    about_path: str = "",
+    lifetime: timedelta | None = None,
+) -> OutboxMessage:
+    """Put a mail in the outbox. It is sent only if the caller's transaction commits.
+
+    `template` is a path without its endings, as for rendering.render_mail; `headers`
+    are extra ones such as Auto-Submitted; `lifetime` is how long sending it makes
+    sense, None for the usual days. Must be called inside a transaction.
+    """
+    rendered = render_mail(template, context)
+    return put(
+        kind=kind,
+        subject=rendered.subject,
+        text_body=rendered.text,
+        html_body=rendered.html,
+        recipient=recipient,
+        recipient_name=recipient_name,
+        lane=lane,
+        headers=headers,
+        is_secret=is_secret,
+        about_label=about_label,
+        about_path=about_path,
+        lifetime=lifetime,
+    )
+
+
+def put(
+    *,
+    kind: str,
+    subject: str,
+    text_body: str,
+    html_body: str = "",
+    recipient: str,
+    recipient_name: str = "",
+    lane: Lane = Lane.NOTICE,
+    headers: Mapping[str, str] | None = None,
+    is_secret: bool = False,
+    about_label: str = "",
+    about_path: str = "",
+    lifetime: timedelta | None = None,
+) -> OutboxMessage:
+    """Put a mail that is rendered already in the outbox; see enqueue."""
+    now = timezone.now()
+    message = OutboxMessage.objects.create(
+        kind=kind,
+        lane=lane,
+        recipient=recipient,
+        recipient_name=recipient_name,
+        subject=subject,
+        text_body=text_body,
+        html_body=html_body,
+        headers=dict(headers or {}),
+        is_secret=is_secret,
+        about_label=about_label,
+        about_path=about_path,
+        due_at=now,
+        expires_at=now + lifetime if lifetime else None,
+    )
+    # robust: with the broker down the change is still saved, and the sweep sends the mail.
+    transaction.on_commit(nudge_worker, robust=True)
+    return message

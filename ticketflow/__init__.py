@@ -1,0 +1,5 @@
+"""TicketFlow: wiring only."""
+
+from ticketflow.celery import app as celery_app
+
+__all__ = ["celery_app"]

@@ -1,0 +1,7 @@
+"""The wiring."""
+
+from django.apps import AppConfig
+
+
+class TicketflowConfig(AppConfig):
+    name = "ticketflow"

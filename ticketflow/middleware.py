@@ -1,0 +1,53 @@
+"""What every request passes through, besides Django's own."""
+
+import secrets
+import zoneinfo
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+
+from ticketflow.lib.request_id import current_request_id
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+def request_id(get_response: GetResponse) -> GetResponse:
+    """Give each request an id, in its log lines and in the X-Request-ID header."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        token = current_request_id.set(secrets.token_hex(6))
+        try:
+            response = get_response(request)
+            response["X-Request-ID"] = current_request_id.get()
+            return response
+        finally:
+            current_request_id.reset(token)
+
+    return middleware
+
+
+def never_cache_signed_in_pages(get_response: GetResponse) -> GetResponse:
+    """Keep personal pages out of every cache, so that Back after signing out shows nothing."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.user.is_authenticated and not response.has_header("Cache-Control"):
+            add_never_cache_headers(response)
+        return response
+
+    return middleware
+
+
+def persons_time_zone(get_response: GetResponse) -> GetResponse:
+    """Show times in the zone of the signed-in person."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        name = getattr(request.user, "time_zone", "")
+        if name:
+            with timezone.override(zoneinfo.ZoneInfo(name)):
+                return get_response(request)
+        return get_response(request)
+
+    return middleware

@@ -1,0 +1,5 @@
+"""The parts of the design system as tags."""
+
+from django import template
+
+register = template.Library()

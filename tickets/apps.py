@@ -1,0 +1,7 @@
+"""The tickets room."""
+
+from django.apps import AppConfig
+
+
+class TicketsConfig(AppConfig):
+    name = "tickets"
