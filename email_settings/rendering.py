@@ -6,7 +6,8 @@ from typing import Any
 
 import css_inline
 from django.conf import settings
-from django.template.loader import render_to_string
+from django.template import Context, Template
+from django.template.loader import get_template, render_to_string
 
 from email_settings.models import Brand
 
@@ -41,9 +42,13 @@ def render_mail(template: str, context: Mapping[str, Any]) -> Rendered:
         "site_url": settings.SITE_URL,
         **context,
     }
-    subject = " ".join(render_to_string(f"{template}.subject.txt", values).split())
     return Rendered(
-        subject=subject[:255],
-        text=render_to_string(f"{template}.txt", values).strip() + "\n",
+        subject=" ".join(_as_text(f"{template}.subject.txt", values).split())[:255],
+        text=_as_text(f"{template}.txt", values).strip() + "\n",
         html=_inliner.inline(render_to_string(f"{template}.html", values)),
     )
+
+
+def _as_text(template_name: str, values: Mapping[str, Any]) -> str:
+    template: Template = get_template(template_name).template  # type: ignore[attr-defined]
+    return template.render(Context(dict(values), autoescape=False))
