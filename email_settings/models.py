@@ -1,6 +1,7 @@
 """Settings for Amazon SES and every mail on its way out."""
 
 import uuid
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -58,8 +59,15 @@ class SesSettings(models.Model):
     held_since = models.DateTimeField(null=True, blank=True)
     probe_at = models.DateTimeField(null=True, blank=True)
 
+    ONLY_ID = 1
+
     def __str__(self) -> str:
         return f"Amazon SES in {self.region or 'no region'}"
+
+    @classmethod
+    def load(cls) -> Self:
+        """Return the one row, making it the first time."""
+        return cls.objects.get_or_create(pk=cls.ONLY_ID)[0]
 
     @property
     def is_configured(self) -> bool:
@@ -120,7 +128,9 @@ class OutboxMessage(models.Model):
     reason_detail = models.TextField(blank=True)  # AWS's own words
     due_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
+    # Tries that count towards giving up; a throttled one, say, does not.
     attempts = models.PositiveSmallIntegerField(default=0)
+    claims = models.PositiveIntegerField(default=0)  # every time a worker took it
     claim_token = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     ses_message_id = models.CharField(max_length=100, blank=True)
@@ -160,6 +170,9 @@ class OutboxMessage(models.Model):
             models.Index(fields=["ses_message_id"], name="outbox_ses_message_id"),
         ]
 
+    # Where nothing happens any more
+    FINAL_STATES = (State.SENT, State.FAILED, State.SUPPRESSED, State.CANCELLED)
+
     def __str__(self) -> str:
         return f"{self.kind} to {self.recipient}"
 
@@ -178,7 +191,7 @@ class DeliveryAttempt(models.Model):
     message = models.ForeignKey(
         OutboxMessage, on_delete=models.CASCADE, related_name="attempt_set"
     )
-    number = models.PositiveSmallIntegerField()
+    number = models.PositiveIntegerField()  # the message's claims at that time
     uid = models.UUIDField(default=uuid.uuid4, editable=False)
     outcome = models.CharField(
         max_length=12, choices=Outcome.choices, default=Outcome.STARTED

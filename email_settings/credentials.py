@@ -1,0 +1,123 @@
+"""The only place where a stored secret is plain text."""
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from email_settings.models import OutboxMessage, SesSettings
+from ticketflow.errors import DomainError
+from ticketflow.lib import encryption
+
+
+class CredentialsMissingError(DomainError):
+    """No access key has been saved."""
+
+
+class Secret:
+    """A text that does not show itself in logs, tracebacks, pickles or JSON."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself. Only what hands it to AWS may ask."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("A secret can't be pickled or copied.")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a client of AWS needs."""
+
+    access_key_id: str
+    secret: Secret
+    region: str
+
+    @property
+    def hint(self) -> str:
+        """The last four characters of the key id, enough to tell two apart."""
+        return self.access_key_id[-4:]
+
+
+def store_secret(settings_row: SesSettings, text: str) -> None:
+    """Put the secret access key, encrypted, into the row, which the caller saves.
+
+    Raises encryption.EncryptionError when there is no usable key file.
+    """
+    settings_row.secret_access_key_encrypted = encryption.encrypt(
+        text, context=_settings_context()
+    )
+
+
+def read_credentials(settings_row: SesSettings) -> Credentials:
+    """Return what was saved.
+
+    Raises CredentialsMissingError when it is not complete (an empty key would make
+    the SDK look for others on this machine), encryption.EncryptionError when the
+    secret can't be read.
+    """
+    if not (
+        settings_row.access_key_id
+        and settings_row.secret_access_key_encrypted
+        and settings_row.region
+    ):
+        raise CredentialsMissingError(
+            "The AWS access key is not complete. Fill in Admin Panel → Email Settings."
+        )
+    secret = encryption.decrypt(
+        settings_row.secret_access_key_encrypted, context=_settings_context()
+    )
+    return Credentials(
+        access_key_id=settings_row.access_key_id,
+        secret=Secret(secret),
+        region=settings_row.region,
+    )
+
+
+def seal_body(message: OutboxMessage) -> None:
+    """Encrypt both bodies of a message that is not saved yet."""
+    message.text_body = _seal(message, "text_body")
+    message.html_body = _seal(message, "html_body") if message.html_body else ""
+
+
+def open_body(message: OutboxMessage) -> tuple[str, str]:
+    """Return the text and the HTML of a message, whether they are sealed or not.
+
+    Raises encryption.EncryptionError when a sealed one can't be read.
+    """
+    if not message.is_secret:
+        return message.text_body, message.html_body
+    return _open(message, "text_body"), _open(message, "html_body")
+
+
+def _seal(message: OutboxMessage, field: str) -> str:
+    return encryption.encrypt(
+        getattr(message, field), context=_body_context(message, field)
+    )
+
+
+def _open(message: OutboxMessage, field: str) -> str:
+    stored: str = getattr(message, field)
+    if not stored:
+        return ""
+    return encryption.decrypt(stored, context=_body_context(message, field))
+
+
+def _settings_context() -> str:
+    return f"email_settings.SesSettings|secret_access_key|{SesSettings.ONLY_ID}"
+
+
+def _body_context(message: OutboxMessage, field: str) -> str:
+    # The uid and not the primary key: it is known before the row is written.
+    return f"email_settings.OutboxMessage|{field}|{message.uid}"
