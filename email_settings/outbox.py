@@ -1,6 +1,6 @@
 """The one door for mail: a row in the caller's transaction, a wake-up after it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -84,3 +84,39 @@ def put(
     # robust: with the broker down the change is still saved, and the sweep sends the mail.
     transaction.on_commit(nudge_worker, robust=True)
     return message
+
+
+def enqueue_many(
+    *,
+    kind: str,
+    template: str,
+    context: Mapping[str, Any],
+    recipients: Sequence[tuple[str, str]],
+    lane: Lane = Lane.NOTICE,
+    headers: Mapping[str, str] | None = None,
+    about_label: str = "",
+    about_path: str = "",
+) -> list[OutboxMessage]:
+    """Put the same text in the outbox for many, one message each; see enqueue.
+
+    `recipients` are addresses with names. Rendered once and written in batches, so that
+    500 people cost hardly more than five. Not for secrets.
+    """
+    rendered = render_mail(template, context)
+    messages = OutboxMessage.objects.bulk_create(
+        OutboxMessage(
+            kind=kind,
+            lane=lane,
+            recipient=address,
+            recipient_name=name,
+            subject=rendered.subject,
+            text_body=rendered.text,
+            html_body=rendered.html,
+            headers=dict(headers or {}),
+            about_label=about_label,
+            about_path=about_path,
+        )
+        for address, name in recipients
+    )
+    transaction.on_commit(nudge_worker, robust=True)
+    return messages
