@@ -52,6 +52,8 @@ class SesSettings(models.Model):
     max_send_rate = models.FloatField(null=True)  # recipients per second
     max_24_hour_send = models.FloatField(null=True)  # recipients; -1 is unlimited
     sent_last_24_hours = models.FloatField(null=True)  # recipients
+    # What stood in the way, as texts: [{"code", "title", "why", "fix"}]
+    check_problems = models.JSONField(default=list, blank=True)
 
     # Why all mail is held just now, "" when it is not: a code of gateway/errors.py
     hold_code = models.CharField(max_length=64, blank=True)
