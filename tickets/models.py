@@ -9,7 +9,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from email_settings.models import OutboxMessage
-from tickets.querysets import CommentQuerySet, TicketQuerySet
+from tickets.querysets import (
+    AttachmentQuerySet,
+    CommentQuerySet,
+    TicketEventQuerySet,
+    TicketQuerySet,
+)
+from tickets.words import WordsField
 
 
 class Queue(models.Model):
@@ -70,10 +76,11 @@ class Ticket(models.Model):
         choices=Priority.choices, default=Priority.NORMAL
     )
     created_at = models.DateTimeField(default=timezone.now)
-    # The last thing that anybody did; lists are sorted by it.
+    # The last thing that its requester may know of; lists are sorted by it. An internal
+    # note leaves it alone, or its hour would tell of the note.
     updated_at = models.DateTimeField(default=timezone.now)
     solved_at = models.DateTimeField(null=True, blank=True)
-    # The start of the last public words, and whose they are: lists show them.
+    # The start of the last public words as plain text: lists show it.
     snippet = models.CharField(max_length=160, blank=True)
     # One form sent twice makes one ticket.
     submission_key = models.UUIDField(null=True, blank=True, unique=True)
@@ -162,6 +169,8 @@ class Attachment(models.Model):
     content_type = models.CharField(max_length=100)  # from our own table
     size = models.PositiveIntegerField()  # bytes
 
+    objects: ClassVar[AttachmentQuerySet] = AttachmentQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
         ordering = ["id"]
 
@@ -191,6 +200,8 @@ class TicketEvent(models.Model):
     old = models.CharField(max_length=160, blank=True)  # as shown to people
     new = models.CharField(max_length=160, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[TicketEventQuerySet] = TicketEventQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         ordering = ["created_at", "id"]
@@ -248,3 +259,18 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outbox_message_id} for #{self.ticket_id}"
+
+
+class TicketWords(models.Model):
+    """All words of one ticket, internal notes among them: agents search in it.
+
+    An FTS5 table in SQLite, a column with a GIN index in PostgreSQL; made by the
+    migration, written by search.py only. Its primary key is the ticket's.
+    """
+
+    # FTS5 calls its key rowid and knows no foreign keys.
+    ticket_number = models.BigIntegerField(primary_key=True, db_column="rowid")
+    words = WordsField()
+
+    def __str__(self) -> str:
+        return f"words of #{self.ticket_number}"
