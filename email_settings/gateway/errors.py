@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 
 from botocore import exceptions as botocore_errors
@@ -201,7 +202,7 @@ CATALOGUE: dict[str, Problem] = {
         _problem(
             "from_not_verified",
             ErrorClass.CONFIG,
-            "Amazon SES does not know the sender {identity} in this region.",
+            "Amazon SES does not know the sender {from_email} in this region.",
             "A sender's address or domain must be verified in the very region that "
             "is used.",
             "Verify the address or its domain in Amazon SES → Identities{in_region}, "
@@ -210,7 +211,7 @@ CATALOGUE: dict[str, Problem] = {
         _problem(
             "recipient_not_verified",
             ErrorClass.MSG,
-            "The account is in the sandbox, and {identity} is not verified.",
+            "The account is in the sandbox, and {recipient} is not verified.",
             "In the sandbox, Amazon SES delivers to verified addresses only.",
             "Ask for production access in Amazon SES → Account dashboard, or verify "
             "this recipient for a test.",
@@ -420,14 +421,6 @@ CATALOGUE: dict[str, Problem] = {
             "Each try ended in an error of TicketFlow itself; the worker's log has it.",
             "Report it with the log, and retry the message after.",
         ),
-        # Answers about the account that AWS did not give
-        _problem(
-            "aws_did_not_say",
-            ErrorClass.NOTSENT,
-            "AWS did not say.",
-            "It gave no answer to this question that can be read.",
-            "Nothing has to be done; it is asked again with the next check.",
-        ),
     ]
 }
 
@@ -447,16 +440,20 @@ def problem_for(code: str, **values: object) -> Problem:
     )
 
 
-@dataclass(frozen=True)
-class _Reply:
-    """An error that AWS answered with, and what was asked."""
+def recall(
+    code: str,
+    *,
+    detail: str = "",
+    from_email: str = "",
+    region: str = "",
+    recipient: str = "",
+) -> Problem:
+    """Return the problem that was stored as code and AWS's words, in full again.
 
-    code: str
-    message: str
-    status: int
-    from_email: str
-    region: str
-    recipient: str
+    A code that is not in the catalogue (any more) comes out as "request_refused".
+    """
+    values = _values(detail, from_email, region, recipient)
+    return problem_for(code if code in CATALOGUE else "request_refused", **values)
 
 
 def explain(
@@ -478,10 +475,10 @@ def explain(
         ),
         "no_answer",
     )
-    values = {"dot_region": f".{region}" if region else ""}
+    detail = str(exception)
     return SendError(
-        problem_for(code, **values),
-        detail=str(exception),
+        problem_for(code, **_values(detail, from_email, region, recipient)),
+        detail=detail,
         code=type(exception).__name__,
     )
 
@@ -510,94 +507,151 @@ def _explain_reply(
         # Not str(exception): the SDK adds words of its own about retries.
         message=str(error.get("Message", "")),
         status=int(metadata.get("HTTPStatusCode", 0)),
+        request_id=str(metadata.get("RequestId", "")),
         from_email=from_email,
-        region=region,
         recipient=recipient,
     )
-    request_id = str(metadata.get("RequestId", ""))
-    if request_id:
-        problem = _problem_of_reply(reply)
-    elif reply.status >= 500 and reply.code not in _PROXY_CODES:
-        problem = problem_for("aws_failed")
-    else:
-        problem = problem_for("not_aws")
+    values = _values(reply.message, from_email, region, recipient)
     return SendError(
-        problem,
+        problem_for(_code_of(reply), **values),
         detail=reply.message or reply.code,
         code=reply.code,
-        request_id=request_id,
+        request_id=reply.request_id,
     )
 
 
-# What the SDK calls a reply whose body it can't read: a proxy that could not reach AWS.
-_PROXY_CODES = frozenset({"502", "503"})
+@dataclass(frozen=True)
+class _Reply:
+    """An error that AWS, or something in its place, answered with."""
+
+    code: str
+    message: str
+    status: int
+    request_id: str
+    from_email: str
+    recipient: str
 
 
-def _problem_of_reply(reply: _Reply) -> Problem:
-    build = _BY_CODE.get(_without_suffix(reply.code))
-    if build is not None:
-        return build(reply)
-    if reply.status == 503:
-        return problem_for("aws_unavailable")
-    if reply.status >= 500:
-        return problem_for("aws_failed")
-    if reply.status == 429:
-        return problem_for("rate_exceeded")
-    return problem_for("request_refused")
+def _code_of(reply: _Reply) -> str:
+    if not reply.request_id:
+        # Only AWS numbers its replies. 502 and 503 are a proxy that did not get through;
+        # behind any other failure of a proxy the mail may have been taken.
+        may_have_left = reply.status >= 500 and reply.status not in {502, 503}
+        return "aws_failed" if may_have_left else "not_aws"
+    by_name = _BY_NAME.get(reply.code.removesuffix("Exception"))
+    if by_name is None:
+        return _code_of_status(reply.status)
+    return by_name if isinstance(by_name, str) else by_name(reply)
 
 
-def _without_suffix(code: str) -> str:
-    return code.removesuffix("Exception")
+def _code_of_status(status: int) -> str:
+    if status == 429:
+        return "rate_exceeded"
+    if status == 503:
+        return "aws_unavailable"
+    return "aws_failed" if status >= 500 else "request_refused"
 
 
-_Builder = Callable[[_Reply], Problem]
+def _signature(reply: _Reply) -> str:
+    is_about_time = re.search(r"expired|not yet current", reply.message, re.IGNORECASE)
+    return "clock_skew" if is_about_time else "secret_mismatch"
 
 
-def _always(code: str) -> _Builder:
-    return lambda reply: problem_for(code, region=reply.region)
+def _rejected(reply: _Reply) -> str:
+    if "not verified" in reply.message:
+        return _not_verified(reply)
+    is_paused = "paused" in reply.message.lower()
+    return "sending_paused_by_aws" if is_paused else "message_rejected"
 
 
-def _signature(reply: _Reply) -> Problem:
-    if re.search(r"expired|not yet current", reply.message, re.IGNORECASE):
-        return problem_for("clock_skew", minutes=_minutes_off(reply.message))
-    return problem_for("secret_mismatch")
+def _not_verified(reply: _Reply) -> str:
+    """Tell the sender's fault from the sandbox's: AWS lists who failed its check."""
+    if "MAIL FROM" in reply.message:
+        return "mail_from_not_verified"
+    _, _, listed = reply.message.lower().partition("failed the check")
+    sender_is_listed = bool(reply.from_email) and reply.from_email.lower() in listed
+    recipient_is_listed = bool(reply.recipient) and reply.recipient.lower() in listed
+    if recipient_is_listed and not sender_is_listed:
+        return "recipient_not_verified"
+    return "from_not_verified"
 
 
-_TIMES = re.compile(
-    r"(\d{8}T\d{6}Z) is (?:now earlier|still later) than (\d{8}T\d{6}Z)"
-)
-_MARGIN = re.compile(r"\((\d{8}T\d{6}Z) [-+] \d+ min")
+def _bad_request(reply: _Reply) -> str:
+    is_address = re.search(r"address|domain", reply.message, re.IGNORECASE)
+    return "recipient_invalid" if is_address else "message_malformed"
 
 
-def _minutes_off(message: str) -> str:
-    """Return " by 12 minutes" as far as AWS named both times, else ""."""
-    signed, server = _TIMES.search(message), _MARGIN.search(message)
-    if not signed or not server:
-        return ""
-    apart = abs(_seconds(signed[1]) - _seconds(server[1]))
-    return f" by {round(apart / 60)} minutes"
+def _too_much(reply: _Reply) -> str:
+    # One code stands for the rate, another for the daily quota, and v1 has one for both.
+    is_daily = "daily" in reply.message.lower()
+    return "daily_quota" if is_daily else "rate_exceeded"
 
 
-def _seconds(stamp: str) -> int:
-    day, clock = int(stamp[6:8]), stamp[9:15]
-    return day * 86400 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + int(clock[4:])
+def _limit(reply: _Reply) -> str:
+    is_rate = "rate" in reply.message.lower()
+    return "rate_exceeded" if is_rate else "daily_quota"
+
+
+# Names of v2 without "Exception", and those of v1 that some replies still use. A
+# function decides where the same name stands for several problems.
+_BY_NAME: dict[str, str | Callable[[_Reply], str]] = {
+    "UnrecognizedClient": "key_unknown",
+    "InvalidClientTokenId": "key_unknown",
+    "InvalidAccessKeyId": "key_unknown",
+    "InvalidSignature": _signature,
+    "SignatureDoesNotMatch": _signature,
+    "RequestTimeTooSkewed": "clock_skew",
+    "RequestExpired": "clock_skew",
+    "ExpiredToken": "token_expired",
+    "IncompleteSignature": "signature_lost",
+    "MissingAuthenticationToken": "signature_lost",
+    "OptInRequired": "account_not_signed_up",
+    "AccessDenied": "access_denied",
+    "MessageRejected": _rejected,
+    "SendingPaused": "sending_switched_off",
+    "AccountSendingPaused": "sending_switched_off",
+    "ConfigurationSetSendingPaused": "sending_switched_off",
+    "AccountSuspended": "account_suspended",
+    "MailFromDomainNotVerified": "mail_from_not_verified",
+    "NotFound": "configuration_set_missing",
+    "ConfigurationSetDoesNotExist": "configuration_set_missing",
+    "TooManyRequests": _too_much,
+    "Throttling": _too_much,
+    "LimitExceeded": _limit,
+    "BadRequest": _bad_request,
+    "InvalidParameterValue": _bad_request,
+    "ServiceUnavailable": "aws_unavailable",
+    "InternalServiceError": "aws_failed",
+    "InternalFailure": "aws_failed",
+}
+
+
+def _values(
+    message: str, from_email: str, region: str, recipient: str
+) -> dict[str, object]:
+    """Return what the texts of the catalogue may name."""
+    action = _action(message)
+    return {
+        "from_email": from_email,
+        "recipient": recipient,
+        "region": region,
+        "in_region": f" in {region}" if region else "",
+        "dot_region": f".{region}" if region else "",
+        "action": action,
+        "actions": _SENDING if action in _SENDING else f'"{action}"',
+        "cause": _cause_of_denial(message),
+        "minutes": _minutes_off(message),
+    }
 
 
 _ACTION = re.compile(r"perform:? [`']?([a-z0-9-]+:\w+)")
-# Sending raw MIME through SendEmail is authorised as SendRawEmail; both are asked for.
+# Raw MIME through SendEmail is authorised as SendRawEmail; a policy needs both.
 _SENDING = '["ses:SendEmail", "ses:SendRawEmail"]'
 
 
-def _access_denied(reply: _Reply) -> Problem:
-    found = _ACTION.search(reply.message)
-    action = found[1] if found else "ses:SendRawEmail"
-    is_sending = action in {"ses:SendEmail", "ses:SendRawEmail"}
-    return problem_for(
-        "access_denied",
-        action=action,
-        actions=_SENDING if is_sending else f'"{action}"',
-        cause=_cause_of_denial(reply.message),
-    )
+def _action(message: str) -> str:
+    found = _ACTION.search(message)
+    return found[1] if found else "ses:SendRawEmail"
 
 
 def _cause_of_denial(message: str) -> str:
@@ -610,86 +664,19 @@ def _cause_of_denial(message: str) -> str:
     return "No policy of the IAM user allows it."
 
 
-def _rejected(reply: _Reply) -> Problem:
-    if "not verified" in reply.message:
-        return _not_verified(reply)
-    if "paused" in reply.message.lower():
-        return problem_for("sending_paused_by_aws")
-    return problem_for("message_rejected")
+# "Signature expired: T1 is now earlier than T2 (T3 - 5 min.)": T1 is this server's
+# clock, T3 that of AWS.
+_CLOCKS = re.compile(r"(\d{8}T\d{6}Z) is .*\((\d{8}T\d{6}Z) [-+]")
 
 
-def _not_verified(reply: _Reply) -> Problem:
-    """Tell the sender's fault from the sandbox's: AWS lists who failed its check."""
-    if "MAIL FROM" in reply.message:
-        return problem_for("mail_from_not_verified")
-    _, _, listed = reply.message.lower().partition("failed the check")
-    sender_is_listed = bool(reply.from_email) and reply.from_email.lower() in listed
-    recipient_is_listed = bool(reply.recipient) and reply.recipient.lower() in listed
-    if recipient_is_listed and not sender_is_listed:
-        return problem_for("recipient_not_verified", identity=reply.recipient)
-    return problem_for(
-        "from_not_verified",
-        identity=reply.from_email,
-        in_region=f" in {reply.region}" if reply.region else "",
-    )
+def _minutes_off(message: str) -> str:
+    """Return " by 12 minutes" when AWS named both clocks, else ""."""
+    found = _CLOCKS.search(message)
+    if not found:
+        return ""
+    apart = _moment(found[1]) - _moment(found[2])
+    return f" by {round(abs(apart.total_seconds()) / 60)} minutes"
 
 
-_BAD_ADDRESS = re.compile(r"address|domain|'@'", re.IGNORECASE)
-
-
-def _bad_request(reply: _Reply) -> Problem:
-    if _BAD_ADDRESS.search(reply.message):
-        return problem_for("recipient_invalid", recipient=reply.recipient)
-    return problem_for("message_malformed")
-
-
-def _limit(reply: _Reply) -> Problem:
-    # The same code stands for the daily quota and for other limits of the account.
-    if "rate" in reply.message.lower():
-        return problem_for("rate_exceeded")
-    return problem_for("daily_quota")
-
-
-def _throttled(reply: _Reply) -> Problem:
-    if "daily" in reply.message.lower():
-        return problem_for("daily_quota")
-    return problem_for("rate_exceeded")
-
-
-def _not_found(reply: _Reply) -> Problem:
-    if "identity" in reply.message.lower():
-        return problem_for("from_not_verified", identity=reply.from_email)
-    return problem_for("configuration_set_missing")
-
-
-# v2 names without "Exception"; the names of v1 that moto and old replies use, too.
-_BY_CODE: dict[str, _Builder] = {
-    "UnrecognizedClient": _always("key_unknown"),
-    "InvalidClientTokenId": _always("key_unknown"),
-    "InvalidAccessKeyId": _always("key_unknown"),
-    "InvalidSignature": _signature,
-    "SignatureDoesNotMatch": _signature,
-    "RequestTimeTooSkewed": _always("clock_skew"),
-    "RequestExpired": _always("clock_skew"),
-    "ExpiredToken": _always("token_expired"),
-    "IncompleteSignature": _always("signature_lost"),
-    "MissingAuthenticationToken": _always("signature_lost"),
-    "OptInRequired": _always("account_not_signed_up"),
-    "AccessDenied": _access_denied,
-    "MessageRejected": _rejected,
-    "SendingPaused": _always("sending_switched_off"),
-    "AccountSendingPaused": _always("sending_switched_off"),
-    "ConfigurationSetSendingPaused": _always("sending_switched_off"),
-    "AccountSuspended": _always("account_suspended"),
-    "MailFromDomainNotVerified": _always("mail_from_not_verified"),
-    "NotFound": _not_found,
-    "ConfigurationSetDoesNotExist": _always("configuration_set_missing"),
-    "TooManyRequests": _throttled,
-    "Throttling": _throttled,
-    "LimitExceeded": _limit,
-    "BadRequest": _bad_request,
-    "InvalidParameterValue": _bad_request,
-    "ServiceUnavailable": _always("aws_unavailable"),
-    "InternalServiceError": _always("aws_failed"),
-    "InternalFailure": _always("aws_failed"),
-}
+def _moment(stamp: str) -> datetime:
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%S%z")

@@ -1,0 +1,210 @@
+"""Asks AWS about an account: who it is, what it may send, whether From is verified."""
+
+import concurrent.futures
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from email_settings.credentials import Credentials
+from email_settings.gateway.errors import Problem, SendError, explain, problem_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+TOTAL_SECONDS = 5.0
+_CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=4)
+_SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
+
+
+@dataclass
+class AccountState:
+    """What AWS said; None and "" where it did not say."""
+
+    account_id: str = ""
+    principal_arn: str = ""
+    is_sandbox: bool | None = None
+    is_sending_enabled: bool | None = None
+    max_send_rate: float | None = None  # recipients per second
+    max_24_hour_send: float | None = None  # recipients; -1 is unlimited
+    sent_last_24_hours: float | None = None  # recipients
+    is_from_verified: bool | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Identity:
+    account_id: str
+    principal_arn: str
+
+
+@dataclass
+class _Sending:
+    """What SES itself said, and what went wrong in asking."""
+
+    is_sandbox: bool | None = None
+    is_sending_enabled: bool | None = None
+    max_send_rate: float | None = None
+    max_24_hour_send: float | None = None
+    sent_last_24_hours: float | None = None
+    is_from_verified: bool | None = None
+    errors: list[SendError] = field(default_factory=list)
+
+
+def check_account(
+    credentials: Credentials,
+    from_email: str = "",
+    *,
+    total_seconds: float = TOTAL_SECONDS,
+) -> AccountState:
+    """Ask AWS and return within `total_seconds` what it said by then.
+
+    Never raises: each part that fails leaves its values None and its problem in the
+    list. Whether From is verified is asked only when it is given.
+    """
+    # Not as a context manager: leaving one would wait for a call that hangs.
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=2)
+    identity = pool.submit(_ask_who, credentials)
+    sending = pool.submit(_ask_ses, credentials, from_email)
+    pool.shutdown(wait=False)
+    concurrent.futures.wait([identity, sending], timeout=total_seconds)
+    return _summarise(
+        identity.result() if identity.done() else _too_slow(credentials),
+        sending.result() if sending.done() else None,
+        credentials,
+    )
+
+
+def _summarise(
+    who: _Identity | SendError, sending: _Sending | None, credentials: Credentials
+) -> AccountState:
+    state = AccountState()
+    errors: list[SendError] = []
+    if isinstance(who, SendError):
+        errors.append(who)
+    else:
+        state.account_id, state.principal_arn = who.account_id, who.principal_arn
+    if sending is None:
+        errors.append(_too_slow(credentials))
+    else:
+        state.is_sandbox = sending.is_sandbox
+        state.is_sending_enabled = sending.is_sending_enabled
+        state.max_send_rate = sending.max_send_rate
+        state.max_24_hour_send = sending.max_24_hour_send
+        state.sent_last_24_hours = sending.sent_last_24_hours
+        state.is_from_verified = sending.is_from_verified
+        errors.extend(sending.errors)
+    problems = (_in_context(error.problem, state, credentials) for error in errors)
+    unique = {problem.code: problem for problem in problems if problem is not None}
+    state.problems = list(unique.values())
+    return state
+
+
+def _in_context(
+    problem: Problem, state: AccountState, credentials: Credentials
+) -> Problem | None:
+    """Read one answer in the light of the other; None when it means nothing."""
+    if not state.account_id:
+        return problem
+    if problem.code == "key_unknown":
+        # STS knows the key, so it is the region that does not.
+        return problem_for("region_not_enabled", region=credentials.region)
+    # AWS itself answers, so an answer that can't be read is nobody's proxy.
+    return None if problem.code == "not_aws" else problem
+
+
+def _too_slow(credentials: Credentials) -> SendError:
+    problem = problem_for("connect_timeout", dot_region=f".{credentials.region}")
+    return SendError(problem, detail="No answer in time")
+
+
+def _session(credentials: Credentials) -> boto3.session.Session:
+    return boto3.session.Session(
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret.reveal(),
+        region_name=credentials.region,
+    )
+
+
+def _ask_who(credentials: Credentials) -> _Identity | SendError:
+    """Ask STS, which needs no permission and knows keys of regions not enabled."""
+    try:
+        session = _session(credentials)
+        partition = session.get_partition_for_region(credentials.region)
+        region = "us-east-1" if partition == "aws" else credentials.region
+        client = session.client("sts", region_name=region, config=_CONFIG)
+        answer = client.get_caller_identity()
+    except _SDK_ERRORS as error:
+        return explain(error, region=credentials.region)
+    return _Identity(answer.get("Account", ""), answer.get("Arn", ""))
+
+
+def _ask_ses(credentials: Credentials, from_email: str) -> _Sending:
+    sending = _Sending()
+    try:
+        client = _session(credentials).client("sesv2", config=_CONFIG)
+    except _SDK_ERRORS as error:
+        sending.errors.append(explain(error, region=credentials.region))
+        return sending
+    # One after the other: SES allows one such call a second.
+    _ask_account(client, sending, credentials.region)
+    if from_email:
+        _ask_sender(client, sending, credentials.region, from_email)
+    return sending
+
+
+def _ask_account(client: "SESV2Client", sending: _Sending, region: str) -> None:
+    try:
+        answer = client.get_account()
+    except _SDK_ERRORS as error:
+        sending.errors.append(explain(error, region=region))
+        return
+    has_production_access = answer.get("ProductionAccessEnabled")
+    if has_production_access is not None:
+        sending.is_sandbox = not has_production_access
+    sending.is_sending_enabled = answer.get("SendingEnabled")
+    quota = answer.get("SendQuota", {})
+    sending.max_send_rate = quota.get("MaxSendRate")
+    sending.max_24_hour_send = quota.get("Max24HourSend")
+    sending.sent_last_24_hours = quota.get("SentLast24Hours")
+    if answer.get("EnforcementStatus") == "SHUTDOWN":
+        sending.errors.append(SendError(problem_for("sending_paused_by_aws")))
+    elif sending.is_sending_enabled is False:
+        sending.errors.append(SendError(problem_for("sending_switched_off")))
+
+
+def _ask_sender(
+    client: "SESV2Client", sending: _Sending, region: str, from_email: str
+) -> None:
+    """Look for a verified identity: the address, its domain, each parent domain."""
+    for identity in _identities(from_email):
+        try:
+            answer = client.get_email_identity(EmailIdentity=identity)
+        except client.exceptions.NotFoundException:
+            continue
+        except _SDK_ERRORS as error:
+            sending.errors.append(explain(error, from_email=from_email, region=region))
+            return
+        if "VerifiedForSendingStatus" not in answer:
+            return
+        if answer["VerifiedForSendingStatus"]:
+            sending.is_from_verified = True
+            return
+    sending.is_from_verified = False
+    problem = problem_for(
+        "from_not_verified", from_email=from_email, in_region=f" in {region}"
+    )
+    sending.errors.append(SendError(problem))
+
+
+def _identities(from_email: str) -> Iterator[str]:
+    yield from_email
+    _, _, domain = from_email.rpartition("@")
+    labels = domain.split(".")
+    # A top-level domain is nobody's identity.
+    for start in range(len(labels) - 1):
+        yield ".".join(labels[start:])

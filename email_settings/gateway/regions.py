@@ -1,0 +1,29 @@
+"""The regions where Amazon SES is offered, as the SDK knows them."""
+
+from functools import cache
+
+import boto3
+from botocore.loaders import create_loader
+
+
+@cache
+def regions() -> list[tuple[str, str]]:
+    """Return (code, "Europe (Ireland)") of every region with SES, sorted by code."""
+    session = boto3.session.Session()
+    codes = {
+        code
+        for partition in session.get_available_partitions()
+        for code in session.get_available_regions("sesv2", partition)
+        if not code.endswith("-fips") and not code.startswith("fips-")
+    }
+    labels = _labels()
+    return [(code, labels.get(code, code)) for code in sorted(codes)]
+
+
+def _labels() -> dict[str, str]:
+    endpoints = create_loader().load_data("endpoints")
+    return {
+        code: region["description"]
+        for partition in endpoints["partitions"]
+        for code, region in partition["regions"].items()
+    }

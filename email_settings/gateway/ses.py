@@ -1,0 +1,137 @@
+"""Amazon SES through the API v2: one raw MIME, one recipient, one POST."""
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from email_settings.credentials import (
+    Credentials,
+    CredentialsMissingError,
+    read_credentials,
+)
+from email_settings.gateway.base import Outgoing
+from email_settings.gateway.errors import SendError, explain, problem_for
+from email_settings.models import SesSettings
+from ticketflow.lib.encryption import EncryptionError, KeyMissingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 15  # well below delivery.claim.LEASE
+
+
+class SesGateway:
+    """Sends through one account in one region. Safe to share between threads."""
+
+    def __init__(self, client: "SESV2Client", *, region: str) -> None:
+        self._client = client
+        self._region = region
+
+    def send(self, outgoing: Outgoing) -> str:
+        """Hand the mail to Amazon SES in exactly one POST and return its id there.
+
+        Raises SendError; its problem's kind says whether the mail may have left.
+        """
+        try:
+            response = self._client.send_email(
+                # From and Reply-To are read from the MIME; given here they replace it.
+                Destination={"ToAddresses": [outgoing.recipient]},
+                Content={"Raw": {"Data": outgoing.mime}},
+                EmailTags=[
+                    {"Name": name, "Value": value}
+                    for name, value in outgoing.tags.items()
+                ],
+            )
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            raise explain(
+                error,
+                from_email=outgoing.from_email,
+                region=self._region,
+                recipient=outgoing.recipient,
+            ) from error
+        # A portal's page with status 200 comes out as a success without an id.
+        message_id = response.get("MessageId", "")
+        if not message_id:
+            raise SendError(
+                problem_for("empty_answer"),
+                detail="HTTP 200 without MessageId",
+                request_id=response["ResponseMetadata"].get("RequestId", ""),
+            )
+        return message_id
+
+
+def make_client(credentials: Credentials, *, slots: int) -> "SESV2Client":
+    """Return a client for sending from so many threads; takes some 50 ms.
+
+    The SDK's own retries are off: after a timeout it would post the mail again, and
+    SES has no token that would make the second post harmless.
+    """
+    return boto3.session.Session(
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret.reveal(),
+        region_name=credentials.region,
+    ).client(
+        "sesv2",
+        config=Config(
+            retries={"total_max_attempts": 1},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            max_pool_connections=slots,
+        ),
+    )
+
+
+@dataclass
+class _Cached:
+    key: tuple[object, ...]
+    gateway: SesGateway
+
+
+_cached: _Cached | None = None
+_building = threading.Lock()
+
+
+def gateway_for(settings_row: SesSettings, *, slots: int) -> SesGateway:
+    """Return the gateway of these settings, the same one until they change.
+
+    Raises SendError when the credentials are not complete or can't be read.
+    """
+    global _cached  # one client a process is the point
+    key = (
+        settings_row.version,
+        settings_row.access_key_id,
+        settings_row.secret_access_key_encrypted,
+        settings_row.region,
+        slots,
+    )
+    with _building:
+        if _cached is None or _cached.key != key:
+            credentials = _credentials_of(settings_row)
+            _cached = _Cached(key, _build(credentials, slots))
+        return _cached.gateway
+
+
+def _build(credentials: Credentials, slots: int) -> SesGateway:
+    try:
+        client = make_client(credentials, slots=slots)
+    except BotoCoreError as error:
+        raise explain(error, region=credentials.region) from error
+    return SesGateway(client, region=credentials.region)
+
+
+def _credentials_of(settings_row: SesSettings) -> Credentials:
+    try:
+        return read_credentials(settings_row)
+    except CredentialsMissingError as error:
+        raise SendError(problem_for("not_configured"), detail=str(error)) from error
+    except KeyMissingError as error:
+        problem = problem_for("encryption_key_missing", key_id=error.key_id)
+        raise SendError(problem, detail=str(error)) from error
+    except EncryptionError as error:
+        raise SendError(problem_for("secret_unreadable"), detail=str(error)) from error
