@@ -10,6 +10,7 @@ urlpatterns = [
     path("readyz", views.readyz, name="readyz"),
     path("admin-panel/", views.admin_overview, name="admin-overview"),
     path("", include("email_settings.urls")),
+    path("accounts/", include("accounts.sign_in_urls")),
     path("", include("accounts.urls")),
     path("", include("tickets.urls")),
 ]
