@@ -1,0 +1,492 @@
+"""What people may send to the tickets room, field by field."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import validate_email
+
+from accounts.models import User
+from tickets import transitions
+from tickets.listing import LIST_VIEWS
+from tickets.models import Queue, Ticket
+
+if TYPE_CHECKING:  # Django's own classes take no type between brackets
+    _QueueChoiceField = forms.ModelChoiceField[Queue]
+    _QueueModelForm = forms.ModelForm[Queue]
+else:
+    _QueueChoiceField = forms.ModelChoiceField
+    _QueueModelForm = forms.ModelForm
+
+# Characters. A longer text is a file.
+MAX_BODY = 50_000
+MAX_WATCHERS_AT_ONCE = 10
+
+Choices = list[tuple[str, str]]
+
+
+class ManyFilesInput(forms.FileInput):
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """Any number of files; how many and how large is the services' rule."""
+
+    widget = ManyFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:  # type: ignore[override]
+        one_by_one = data if isinstance(data, list) else [data] if data else []
+        return [super(FilesField, self).clean(file, initial) for file in one_by_one]
+
+
+class EmailListField(forms.CharField):
+    """Addresses with commas, semicolons or spaces between them, cleaned to a list."""
+
+    def clean(self, value: Any) -> list[str]:
+        text = super().clean(value).replace(",", " ").replace(";", " ")
+        addresses = list(dict.fromkeys(part.lower() for part in text.split()))
+        if len(addresses) > MAX_WATCHERS_AT_ONCE:
+            raise ValidationError(
+                f"These are {len(addresses)} addresses. Name at most "
+                f"{MAX_WATCHERS_AT_ONCE}; you can add more on the ticket."
+            )
+        for address in addresses:
+            try:
+                validate_email(address)
+            except ValidationError:
+                raise ValidationError(
+                    f"“{address}” is not an e-mail address. "
+                    "Write it like name@company.example."
+                ) from None
+        return addresses
+
+
+class NumbersField(forms.Field):
+    """The numbers of the ticked rows."""
+
+    widget = forms.MultipleHiddenInput
+    default_error_messages = {
+        "required": "No ticket is selected. Tick the tickets first.",
+        "invalid": "Select the tickets again.",
+    }
+
+    def clean(self, value: Any) -> list[int]:
+        values = super().clean(value)
+        try:
+            return list(dict.fromkeys(int(number) for number in values))
+        except (TypeError, ValueError):
+            raise ValidationError(self.error_messages["invalid"]) from None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice card: a title with a line under it."""
+
+    title: str
+    description: str
+    icon: str = ""
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class QueueField(_QueueChoiceField):
+    def label_from_instance(self, obj: Queue) -> Any:
+        return Choice(obj.name, obj.description, obj.icon)
+
+
+class SubmissionForm(forms.Form):
+    """A form that means one thing however often it is sent."""
+
+    submission_key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
+
+
+class TicketForm(SubmissionForm):
+    """What a requester says when they ask for something."""
+
+    queue = QueueField(
+        Queue.objects.filter(is_active=True),
+        label="What is it about?",
+        widget=forms.RadioSelect(attrs={"class": "choices-2"}),
+        empty_label=None,
+        error_messages={
+            "required": "Choose what it is about, so that the right people see it.",
+            "invalid_choice": "This choice is no longer offered. Choose another one.",
+        },
+    )
+    subject = forms.CharField(
+        label="Short summary",
+        max_length=150,
+        widget=forms.TextInput(
+            attrs={
+                "placeholder": "For example: Projector in Room Severn turns itself off"
+            }
+        ),
+        error_messages={
+            "required": "The summary is missing. A few words are enough.",
+            "max_length": "The summary has %(show_value)d characters, 150 fit. "
+            "Put the details below.",
+        },
+    )
+    body = forms.CharField(
+        label="What happened?",
+        max_length=MAX_BODY,
+        widget=forms.Textarea(attrs={"rows": 6}),
+        help_text="What did you do, what did you expect, what did you see? "
+        "A photo of the screen says a lot.",
+        error_messages={
+            "required": "The description is missing. Tell us what happened.",
+            "max_length": "The text has %(show_value)d characters, 50,000 fit. "
+            "Attach the rest as a file.",
+        },
+    )
+    priority = forms.TypedChoiceField(
+        label="How much does it hold you up?",
+        choices=[
+            (Ticket.Priority.LOW, Choice("A little", "Annoying, I can work")),
+            (Ticket.Priority.NORMAL, Choice("Noticeably", "Part of my work waits")),
+            (Ticket.Priority.HIGH, Choice("I cannot work", "Or a whole team is stuck")),
+        ],
+        coerce=lambda value: Ticket.Priority(int(value)),
+        initial=Ticket.Priority.NORMAL,
+        widget=forms.RadioSelect(attrs={"class": "choices-3"}),
+    )
+    files = FilesField(
+        label="Photos and files",
+        required=False,
+        help_text="Up to 5 files, 20 MB each. Please no passwords.",
+    )
+    watchers = EmailListField(
+        label="Keep someone informed",
+        required=False,
+        widget=forms.TextInput(
+            attrs={"inputmode": "email", "placeholder": "colleague@company.example"}
+        ),
+        help_text="They see the ticket and get every answer by e-mail.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.queues = list(Queue.objects.filter(is_active=True))
+        if len(self.queues) == 1:  # no question where there is no choice
+            self.fields["queue"].widget = forms.HiddenInput()
+        if self.queues:
+            self.initial.setdefault("queue", self.queues[0].pk)
+
+
+class AgentTicketForm(TicketForm):
+    """An agent opens a ticket, for somebody else or for themselves."""
+
+    requester = forms.EmailField(
+        label="Who asks",
+        required=False,
+        help_text="Their e-mail address. Leave it empty if it is your own request.",
+    )
+    priority = forms.TypedChoiceField(
+        label="Priority",
+        choices=Ticket.Priority.choices,
+        coerce=lambda value: Ticket.Priority(int(value)),
+        initial=Ticket.Priority.NORMAL,
+    )
+
+    def clean_requester(self) -> User | None:
+        email = self.cleaned_data["requester"]
+        if not email:
+            return None
+        person = User.objects.active().filter(email=email.lower()).first()
+        if person is None:
+            raise ValidationError(
+                "Nobody with this address can sign in here. Check the spelling, or "
+                "ask an admin to invite them first."
+            )
+        return person
+
+
+class RequesterReplyForm(SubmissionForm):
+    """What a requester or watcher answers; always public."""
+
+    body = forms.CharField(
+        label="Your reply",
+        max_length=MAX_BODY,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        error_messages={
+            "required": "The reply is empty. Write a line, then send it.",
+            "max_length": "The text has %(show_value)d characters, 50,000 fit. "
+            "Attach the rest as a file.",
+        },
+    )
+    files = FilesField(label="Add photos or files", required=False)
+    # The newest public comment that stood on the page: see timeline.newer_than.
+    seen = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
+
+
+class ReplyForm(RequesterReplyForm):
+    """The agents' composer: a public reply or an internal note."""
+
+    class Kind:
+        REPLY = "reply"
+        NOTE = "note"
+
+    kind = forms.ChoiceField(
+        choices=[(Kind.REPLY, "Reply"), (Kind.NOTE, "Internal note")],
+        initial=Kind.REPLY,
+        widget=forms.RadioSelect,
+    )
+    then = forms.ChoiceField(
+        label="Then set status to",
+        required=False,
+        choices=[
+            (Ticket.Status.PENDING, "Then: waiting"),
+            (Ticket.Status.OPEN, "Then: open"),
+            (Ticket.Status.ON_HOLD, "Then: on hold"),
+            (Ticket.Status.SOLVED, "Then: solved"),
+        ],
+        widget=forms.Select(attrs={"class": "select-sm"}),
+    )
+
+    @property
+    def is_note(self) -> bool:
+        return self.cleaned_data.get("kind") == self.Kind.NOTE
+
+
+class PropertiesForm(forms.Form):
+    """Status, priority, assignee and queue of one ticket.
+
+    Each value travels with the one that stood on the page, and only what the person
+    changed counts: a stale page does not undo what a colleague did meanwhile.
+    """
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        user: User,
+        ticket: Ticket,
+        agents: Sequence[User],
+        queues: Sequence[Queue],
+    ) -> None:
+        initial = {
+            "status": ticket.status,
+            "priority": ticket.priority,
+            "assignee": ticket.assignee_id or "",
+            "queue": ticket.queue_id,
+        }
+        super().__init__(data, initial=initial)
+        people: dict[str, User | None] = {str(agent.pk): agent for agent in agents}
+        if ticket.assignee is not None:  # an agent no more, and still the assignee
+            people.setdefault(str(ticket.assignee.pk), ticket.assignee)
+        heaps = {str(q.pk): q for q in queues if q.is_active or q == ticket.queue}
+        self._choose(
+            "status",
+            [(one.value, one.label) for one in _statuses(user, ticket)],
+            Ticket.Status,
+        )
+        self._choose(
+            "priority",
+            [(str(value), label) for value, label in Ticket.Priority.choices],
+            lambda value: Ticket.Priority(int(value)),
+        )
+        self._choose(
+            "assignee",
+            [("", "Nobody"), *((key, str(one)) for key, one in people.items())],
+            people.__getitem__,
+            required=False,
+        )
+        self._choose(
+            "queue",
+            [(key, one.name) for key, one in heaps.items()],
+            heaps.__getitem__,
+        )
+
+    def _choose(
+        self, name: str, choices: Any, coerce: Any, *, required: bool = True
+    ) -> None:
+        self.fields[name] = forms.TypedChoiceField(
+            label=name.capitalize(),
+            choices=choices,
+            coerce=coerce,
+            required=required,
+            empty_value=None,
+            show_hidden_initial=True,
+            widget=forms.Select(attrs={"class": "select-quiet"}),
+        )
+
+    def changes(self) -> dict[str, Any]:
+        """What the person changed, by field; call it on a valid form only."""
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+
+def _statuses(user: User, ticket: Ticket) -> list[Ticket.Status]:
+    reachable = {*transitions.moves(user, ticket), Ticket.Status(ticket.status)}
+    return [status for status in Ticket.Status if status in reachable]
+
+
+class WatcherForm(forms.Form):
+    """One more person who reads along."""
+
+    email = forms.EmailField(
+        label="E-mail address",
+        error_messages={
+            "required": "Write the e-mail address of the person to add.",
+            "invalid": "This is not an e-mail address. "
+            "Write it like name@company.example.",
+        },
+    )
+
+
+class TicketFilterForm(forms.Form):
+    """What the list shows and in which order; it lives in the address.
+
+    A value that makes no sense is left out rather than refused: addresses are kept
+    in bookmarks, and the agent in one may have left.
+    """
+
+    view = forms.ChoiceField(required=False)
+    q = forms.CharField(required=False, max_length=200)
+    status = forms.MultipleChoiceField(required=False, choices=Ticket.Status.choices)
+    priority = forms.TypedMultipleChoiceField(
+        required=False, choices=Ticket.Priority.choices, coerce=int
+    )
+    assignee = forms.MultipleChoiceField(required=False)
+    queue = forms.MultipleChoiceField(required=False)
+    requester = forms.IntegerField(required=False, min_value=1)
+    sort = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("updated", "Newest activity first"),
+            ("oldest", "Oldest activity first"),
+            ("priority", "Most urgent first"),
+        ],
+    )
+    cursor = forms.CharField(required=False, max_length=500)
+
+    def __init__(
+        self, data: Any, *, agents: Sequence[User], queues: Sequence[Queue]
+    ) -> None:
+        super().__init__(data)
+        self._offer("view", [(slug, view.title) for slug, view in LIST_VIEWS.items()])
+        self._offer(
+            "assignee",
+            [
+                ("me", "Me"),
+                ("nobody", "Nobody"),
+                *((str(agent.pk), str(agent)) for agent in agents),
+            ],
+        )
+        self._offer("queue", [(str(one.pk), one.name) for one in queues])
+
+    def menus(self) -> "list[FilterMenu]":
+        """Return the filters with what is chosen in each; call it after is_valid()."""
+        return [
+            self._menu("status", "Status"),
+            self._menu("priority", "Priority"),
+            self._menu("assignee", "Assignee"),
+            self._menu("queue", "Queue"),
+        ]
+
+    def _menu(self, name: str, title: str) -> "FilterMenu":
+        chosen = {str(value) for value in self.cleaned_data.get(name, ())}
+        options = [
+            FilterOption(value, str(label), is_chosen=str(value) in chosen)
+            for value, label in self._choices(name).choices
+        ]
+        return FilterMenu(name, title, options)
+
+    def _offer(self, name: str, choices: Choices) -> None:
+        self._choices(name).choices = choices
+
+    def _choices(self, name: str) -> forms.ChoiceField:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        return field
+
+
+@dataclass(frozen=True)
+class FilterOption:
+    value: Any
+    label: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class FilterMenu:
+    """One filter of the list: its name in the address, its title, its values."""
+
+    name: str
+    title: str
+    options: list[FilterOption]
+
+    @property
+    def chosen(self) -> str:
+        """What is chosen, in words; "" when nothing is."""
+        return ", ".join(option.label for option in self.options if option.is_chosen)
+
+
+class BulkForm(forms.Form):
+    """One change to many tickets: "assign", "status:solved", "priority:3"."""
+
+    ticket = NumbersField()
+    do = forms.ChoiceField(
+        choices=[
+            ("assign", "Assign to me"),
+            *((f"status:{value}", label) for value, label in Ticket.Status.choices),
+            *((f"priority:{value}", label) for value, label in Ticket.Priority.choices),
+        ]
+    )
+    back = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+    is_confirmed = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+
+class QueueForm(_QueueModelForm):
+    """A queue, its words and its people."""
+
+    class Meta:
+        model = Queue
+        fields = ["name", "description", "icon", "members", "is_active"]
+        labels = {
+            "description": "What belongs here",
+            "members": "Agents who are told of new tickets",
+            "is_active": "Takes new tickets",
+        }
+        help_texts = {
+            "description": "Requesters read this when they choose, "
+            "for example: Computers, access, software.",
+            "members": "Every agent sees every queue. These get an e-mail "
+            "when a ticket comes in.",
+            "is_active": "Switched off, its tickets stay; nobody can choose it any more.",
+        }
+        error_messages = {
+            "name": {
+                "required": "The queue needs a name.",
+                "unique": "There is a queue of this name. Choose another name.",
+            }
+        }
+        widgets = {"icon": forms.RadioSelect, "members": forms.CheckboxSelectMultiple}
+
+    icon = forms.ChoiceField(
+        choices=[
+            (name, Choice(title, "", name))
+            for name, title in [
+                ("inbox", "Tray"),
+                ("laptop", "Computer"),
+                ("wallet", "Wallet"),
+                ("building", "Building"),
+                ("box", "Parcel"),
+                ("phone", "Phone"),
+                ("key", "Key"),
+                ("users", "People"),
+            ]
+        ],
+        initial="inbox",
+        widget=forms.RadioSelect,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        members = self.fields["members"]
+        if isinstance(members, forms.ModelMultipleChoiceField):
+            members.queryset = User.objects.active().agents().order_by("name", "id")

@@ -1,0 +1,213 @@
+"""What happened on a ticket, in order, as pages tell it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Literal
+
+from django.db.models import Prefetch
+from django.utils.safestring import SafeString
+
+from accounts.models import User
+from email_settings.models import OutboxMessage
+from ticketflow.lib.markdown import to_html
+from tickets.models import Attachment, Comment, Notification, Ticket, TicketEvent
+
+# A page shows so many comments, newest last, unless the whole is asked for.
+RECENT_COMMENTS = 100
+RECENT_EVENTS = 200
+
+# Mails that somebody has to look after.
+BAD_STATES = {
+    OutboxMessage.State.FAILED,
+    OutboxMessage.State.SUPPRESSED,
+    OutboxMessage.State.UNKNOWN,
+    OutboxMessage.State.HELD,
+}
+
+
+@dataclass(frozen=True)
+class DeliveryMark:
+    """Recipients of one comment whose mail fared alike."""
+
+    state: str
+    reason: str
+    notifications: list[Notification]
+
+    @property
+    def is_bad(self) -> bool:
+        return self.state in BAD_STATES
+
+
+@dataclass(frozen=True)
+class CommentEntry:
+    """One comment, ready to be shown."""
+
+    comment: Comment
+    body: SafeString
+    style: Literal["requester", "agent", "note"]
+    marks: list[DeliveryMark] = field(default_factory=list)
+
+    @property
+    def at(self) -> datetime:
+        return self.comment.created_at
+
+    @property
+    def files(self) -> Iterable[Attachment]:
+        return self.comment.attachments.all()
+
+
+@dataclass(frozen=True)
+class EventEntry:
+    """One change, as a sentence: who, did what, with the values in bold."""
+
+    event: TicketEvent
+    actor: str
+    icon: str
+    text: str
+    value: str = ""
+    after: str = ""
+
+    @property
+    def at(self) -> datetime:
+        return self.event.created_at
+
+
+@dataclass(frozen=True)
+class Timeline:
+    entries: list[CommentEntry | EventEntry]
+    history: list[EventEntry]  # all of it, newest first
+    is_cut: bool  # older comments exist that are not in entries
+    newest_public_id: int  # 0 when there is none
+
+
+def timeline_for(user: User, ticket: Ticket, *, whole: bool = False) -> Timeline:
+    """Return what the user may know of the ticket; four queries, however long it is."""
+    comments = list(
+        ticket.comments.visible_to(user)
+        .select_related("author")
+        .prefetch_related(
+            "attachments",
+            Prefetch(
+                "notifications",
+                Notification.objects.select_related(
+                    "recipient", "outbox_message"
+                ).defer("outbox_message__text_body", "outbox_message__html_body"),
+            ),
+        )
+        .order_by("-created_at", "-id")[: None if whole else RECENT_COMMENTS + 1]
+    )
+    is_cut = not whole and len(comments) > RECENT_COMMENTS
+    if is_cut:
+        del comments[RECENT_COMMENTS:]
+    comments.reverse()
+    history = _history(user, ticket)
+    since = comments[0].created_at if is_cut else None
+    spoken = [
+        entry
+        for entry in history
+        if entry.event.kind not in _SHOWN_AS_COMMENT and (not since or entry.at > since)
+    ]
+    entries: list[CommentEntry | EventEntry] = [
+        *(_comment_entry(comment, ticket) for comment in comments),
+        *reversed(spoken),
+    ]
+    public = [comment.pk for comment in comments if not comment.is_internal]
+    return Timeline(
+        entries=sorted(entries, key=lambda entry: entry.at),
+        history=history,
+        is_cut=is_cut,
+        newest_public_id=max(public, default=0),
+    )
+
+
+def newer_than(user: User, ticket: Ticket, seen: int) -> list[Comment]:
+    """Return public comments by others that came after the one with the id `seen`."""
+    return list(
+        ticket.comments.filter(visibility=Comment.Visibility.PUBLIC, pk__gt=seen)
+        .exclude(author=user)
+        .select_related("author")
+        .order_by("created_at", "id")
+    )
+
+
+def _comment_entry(comment: Comment, ticket: Ticket) -> CommentEntry:
+    style: Literal["requester", "agent", "note"] = "requester"
+    if comment.is_internal:
+        style = "note"
+    elif comment.author.is_agent and comment.author_id != ticket.requester_id:
+        style = "agent"
+    return CommentEntry(comment, to_html(comment.body), style, list(_marks(comment)))
+
+
+def _marks(comment: Comment) -> Iterator[DeliveryMark]:
+    """Group the comment's mails by their fate, what went well first."""
+
+    def fate(one: Notification) -> tuple[bool, str, str]:
+        message = one.outbox_message
+        is_bad = message.state in BAD_STATES
+        return is_bad, message.state, message.reason if is_bad else ""
+
+    told = sorted(comment.notifications.all(), key=fate)
+    for (_, state, reason), alike in groupby(told, key=fate):
+        yield DeliveryMark(state, reason, list(alike))
+
+
+# The comment itself tells these.
+_SHOWN_AS_COMMENT = {
+    TicketEvent.Kind.OPENED,
+    TicketEvent.Kind.REPLIED,
+    TicketEvent.Kind.NOTED,
+}
+_ENDED = {Ticket.Status.SOLVED.label, Ticket.Status.CLOSED.label}
+
+
+def _history(user: User, ticket: Ticket) -> list[EventEntry]:
+    events = ticket.events.select_related("actor").order_by("-created_at", "-id")
+    if user.is_agent:
+        return [_for_agents(event) for event in events[:RECENT_EVENTS]]
+    # How the desk works inside is not the requester's concern.
+    events = events.filter(kind=TicketEvent.Kind.STATUS)
+    told = (_for_requesters(event) for event in events[:RECENT_EVENTS])
+    return [entry for entry in told if entry is not None]
+
+
+# For agents: icon, words, the value in bold, words after it
+_SENTENCES = {
+    TicketEvent.Kind.OPENED: ("ticket", "opened the ticket", "", ""),
+    TicketEvent.Kind.REPLIED: ("reply", "replied", "", ""),
+    TicketEvent.Kind.NOTED: ("lock", "added an internal note", "", ""),
+    TicketEvent.Kind.STATUS: ("refresh", "set status", "{old} → {new}", ""),
+    TicketEvent.Kind.PRIORITY: ("sort", "set priority", "{old} → {new}", ""),
+    TicketEvent.Kind.QUEUE: ("inbox", "moved it", "{old} → {new}", ""),
+    TicketEvent.Kind.ASSIGNED: ("user-plus", "assigned", "{new}", ""),
+    TicketEvent.Kind.WATCHER_ADDED: ("eye", "added", "{new}", "as a watcher"),
+    TicketEvent.Kind.WATCHER_REMOVED: ("eye", "removed", "{old}", "as a watcher"),
+}
+
+
+def _for_agents(event: TicketEvent) -> EventEntry:
+    actor = _name(event)
+    if event.kind == TicketEvent.Kind.ASSIGNED and event.new == actor:
+        return EventEntry(event, actor, "user", "took the ticket")
+    if event.kind == TicketEvent.Kind.ASSIGNED and not event.new:
+        return EventEntry(event, actor, "user", "took it off", event.old)
+    icon, text, value, after = _SENTENCES[TicketEvent.Kind(event.kind)]
+    shown = value.format(old=event.old, new=event.new)
+    return EventEntry(event, actor, icon, text, shown, after)
+
+
+def _for_requesters(event: TicketEvent) -> EventEntry | None:
+    actor = _name(event)
+    if event.new == Ticket.Status.SOLVED.label:
+        return EventEntry(event, actor, "check", "marked this as", "solved")
+    if event.new == Ticket.Status.CLOSED.label:
+        return EventEntry(event, actor, "check", "closed the ticket")
+    if event.old in _ENDED:
+        return EventEntry(event, actor, "undo", "opened the ticket again")
+    return None
+
+
+def _name(event: TicketEvent) -> str:
+    return str(event.actor) if event.actor is not None else "Somebody who left"

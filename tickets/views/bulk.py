@@ -1,0 +1,46 @@
+"""The bar under the list: one change to the selected tickets."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from ticketflow.lib.access import agent_required
+from tickets import bulk
+from tickets.bulk import Outcome
+from tickets.forms import BulkForm
+from tickets.views.http import AuthenticatedRequest
+
+
+@require_POST
+@agent_required
+def ticket_bulk(request: AuthenticatedRequest) -> HttpResponse:
+    """Change the selected tickets; ask first when that sends more than a few mails."""
+    form = BulkForm(request.POST)
+    if not form.is_valid():
+        for refusals in form.errors.values():
+            messages.error(request, " ".join(refusals))
+        return _back_to_list(form)
+    numbers, change = form.cleaned_data["ticket"], form.cleaned_data["do"]
+    mails = bulk.count_mails(actor=request.user, numbers=numbers, change=change)
+    if mails > bulk.HANDFUL and not form.cleaned_data["is_confirmed"]:
+        context = {"form": form, "numbers": numbers, "mails": mails}
+        return render(request, "tickets/ticket_bulk_confirm.html", context)
+    _tell(request, bulk.change_many(actor=request.user, numbers=numbers, change=change))
+    return _back_to_list(form)
+
+
+def _back_to_list(form: BulkForm) -> HttpResponse:
+    """The query string comes from the page, the path does not: no open redirect."""
+    query = form.cleaned_data.get("back", "")
+    path = reverse("tickets:ticket-list")
+    return redirect(f"{path}?{query}" if query else path)
+
+
+def _tell(request: AuthenticatedRequest, outcome: Outcome) -> None:
+    if outcome.changed:
+        count = len(outcome.changed)
+        messages.success(request, f"{count} ticket{'' if count == 1 else 's'} changed.")
+    for number, reason in outcome.refused.items():
+        messages.error(request, f"#{number} stays as it is. {reason}")

@@ -1,0 +1,93 @@
+"""One ticket as a page, after a link or after a form that was refused."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from accounts.models import User
+from tickets import transitions
+from tickets.context_processors import Sidebar
+from tickets.forms import PropertiesForm, ReplyForm, RequesterReplyForm, WatcherForm
+from tickets.models import Comment, Ticket, Watcher
+from tickets.timeline import timeline_for
+from tickets.views.http import AuthenticatedRequest
+
+OTHER_TICKETS = 4
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Who matters on one ticket besides its requester."""
+
+    agents: list[User]
+    watchers: list[User]
+
+
+def crowd_of(ticket: Ticket) -> Crowd:
+    """Return the agents it may be given to and the people who watch it; one query."""
+    watchers = Watcher.objects.filter(ticket=ticket, user=OuterRef("pk"))
+    people = list(
+        User.objects.annotate(is_watching=Exists(watchers))
+        .filter(
+            Q(pk__in=User.objects.active().agents().values("pk"))
+            | Q(pk__in=Watcher.objects.filter(ticket=ticket).values("user_id"))
+        )
+        .order_by("name", "id")
+    )
+    return Crowd(
+        agents=[one for one in people if one.is_agent and one.is_active],
+        watchers=[one for one in people if one.is_watching],
+    )
+
+
+def show_ticket(
+    request: AuthenticatedRequest,
+    ticket: Ticket,
+    *,
+    reply_form: RequesterReplyForm | None = None,
+    newer: list[Comment] | None = None,
+    properties_form: PropertiesForm | None = None,
+    watcher_form: WatcherForm | None = None,
+) -> HttpResponse:
+    """Show the ticket to an agent or to a requester.
+
+    Forms that are given were refused and are shown with what was typed. `newer` are
+    the comments because of which a reply was not sent yet.
+    """
+    context: dict[str, Any] = {
+        "ticket": ticket,
+        "timeline": timeline_for(request.user, ticket, whole="whole" in request.GET),
+        "newer": newer or [],
+        "moves": transitions.moves(request.user, ticket),
+        "form": reply_form or properties_form or watcher_form,
+    }
+    if not request.user.is_agent:
+        context["reply_form"] = reply_form or RequesterReplyForm()
+        context["watchers"] = [
+            watcher.user for watcher in ticket.watchers.select_related("user")
+        ]
+        return render(request, "tickets/my_ticket.html", context)
+    crowd = crowd_of(ticket)
+    context |= {
+        "watchers": crowd.watchers,
+        "reply_form": reply_form
+        or ReplyForm(initial={"then": transitions.after_reply(request.user, ticket)}),
+        "properties_form": properties_form
+        or PropertiesForm(
+            user=request.user,
+            ticket=ticket,
+            agents=crowd.agents,
+            queues=Sidebar.of(request).queues,
+        ),
+        "watcher_form": watcher_form or WatcherForm(),
+        "other_tickets": _other_tickets(ticket),
+    }
+    return render(request, "tickets/ticket_detail.html", context)
+
+
+def _other_tickets(ticket: Ticket) -> list[Ticket]:
+    others = Ticket.objects.filter(requester=ticket.requester_id).exclude(pk=ticket.pk)
+    return list(others.order_by("-updated_at", "-id")[:OTHER_TICKETS])

@@ -1,0 +1,75 @@
+"""/tickets/: the agents' list, or a requester's own tickets."""
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from ticketflow.lib.pagination import paginate
+from tickets.context_processors import Sidebar
+from tickets.forms import TicketFilterForm
+from tickets.listing import Filters, find_tickets, how_many
+from tickets.models import Ticket
+from tickets.services import FINISHED
+from tickets.views.http import AuthenticatedRequest
+
+# A requester's page shows so many open tickets and so many solved ones.
+MAX_OPEN = 100
+MAX_SOLVED = 5
+SOLVED_PAGE_SIZE = 30
+
+
+@require_safe
+def ticket_list(request: AuthenticatedRequest) -> HttpResponse:
+    """Show agents everybody's tickets and requesters their own."""
+    if request.user.is_agent:
+        return _agents_list(request)
+    if "solved" in request.GET:
+        return _my_solved_tickets(request)
+    return _my_tickets(request)
+
+
+def _agents_list(request: AuthenticatedRequest) -> HttpResponse:
+    sidebar = Sidebar.of(request)
+    agents = list(User.objects.active().agents().order_by("name", "id"))
+    form = TicketFilterForm(request.GET, agents=agents, queues=sidebar.queues)
+    form.is_valid()
+    filters = Filters.from_cleaned(form.cleaned_data)
+    page = find_tickets(request.user, filters, form.cleaned_data.get("cursor", ""))
+    context = {
+        "menus": form.menus(),
+        "sorts": form.fields["sort"].choices,  # type: ignore[attr-defined]
+        "filters": filters,
+        "page": page,
+        "meta": how_many(filters, page, sidebar.counts),
+        "requester_name": page.rows[0].requester if page.rows else "one person",
+        "bulk_statuses": Ticket.Status.choices,
+        "bulk_priorities": Ticket.Priority.choices,
+    }
+    return render(request, "tickets/ticket_list.html", context)
+
+
+def _my_tickets(request: AuthenticatedRequest) -> HttpResponse:
+    mine = Ticket.objects.visible_to(request.user).select_related("requester")
+    newest = mine.order_by("-updated_at", "-id")
+    open_ones = list(newest.unsolved()[:MAX_OPEN])
+    solved = list(newest.filter(status__in=FINISHED)[: MAX_SOLVED + 1])
+    context = {
+        "waiting_for_me": [t for t in open_ones if t.status == Ticket.Status.PENDING],
+        "with_us": [t for t in open_ones if t.status != Ticket.Status.PENDING],
+        "solved": solved[:MAX_SOLVED],
+        "has_more_solved": len(solved) > MAX_SOLVED,
+    }
+    return render(request, "tickets/my_tickets.html", context)
+
+
+def _my_solved_tickets(request: AuthenticatedRequest) -> HttpResponse:
+    page = paginate(
+        Ticket.objects.visible_to(request.user)
+        .filter(status__in=FINISHED)
+        .select_related("requester"),
+        order=("-updated_at", "-id"),
+        cursor=request.GET.get("cursor", ""),
+        size=SOLVED_PAGE_SIZE,
+    )
+    return render(request, "tickets/my_solved_tickets.html", {"page": page})
