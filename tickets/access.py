@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from accounts.models import User
-from tickets.models import Attachment, Ticket
+from tickets.models import Attachment, Comment, Ticket
 
 
 def get_ticket(user: User, number: int) -> Ticket:
@@ -38,8 +38,11 @@ def get_ticket_to_manage(user: User, number: int) -> Ticket:
 
 def get_attachment(user: User, attachment_id: int) -> Attachment:
     """Return the file's row if the person may read its comment. Raises Http404."""
+    comments = Comment.objects.visible_to(user).filter(
+        ticket__in=Ticket.objects.visible_to(user)
+    )
     try:
-        return Attachment.objects.visible_to(user).get(pk=attachment_id)
+        return Attachment.objects.get(pk=attachment_id, comment__in=comments)
     except Attachment.DoesNotExist:
         raise Http404 from None
 

@@ -12,7 +12,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 
 from ticketflow.errors import DomainError
-from tickets.models import Attachment, Comment
+from tickets.models import Attachment, Comment, attachment_path
 
 if TYPE_CHECKING:
     AnyFile = File[Any]
@@ -98,7 +98,7 @@ def attach(comment: Comment, files: Sequence[AnyFile]) -> None:
             content_type=content_type(file.name or ""),
             size=file.size,
         )
-        name = attachment.file.field.generate_filename(attachment, file.name)
+        name = attachment_path(attachment)
         if (stored := _stored.get()) is not None:
             # Before the write: half a file is removed, too.
             stored.append(name)

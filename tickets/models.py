@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from email_settings.models import OutboxMessage
 from tickets.querysets import (
-    AttachmentQuerySet,
     CommentQuerySet,
     TicketEventQuerySet,
     TicketQuerySet,
@@ -152,7 +151,7 @@ class Comment(models.Model):
         return self.visibility == self.Visibility.INTERNAL
 
 
-def attachment_path(attachment: "Attachment", file_name: str) -> str:
+def attachment_path(attachment: "Attachment", file_name: str = "") -> str:
     """A random name without an ending: what people call a file never becomes a path."""
     name = uuid.uuid4().hex
     return f"attachments/{name[:2]}/{name}"
@@ -168,8 +167,6 @@ class Attachment(models.Model):
     file_name = models.CharField(max_length=200)  # as the person called it
     content_type = models.CharField(max_length=100)  # from our own table
     size = models.PositiveIntegerField()  # bytes
-
-    objects: ClassVar[AttachmentQuerySet] = AttachmentQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         ordering = ["id"]

@@ -6,6 +6,7 @@ from django.db import models
 
 if TYPE_CHECKING:
     from accounts.models import User
+    from tickets.models import Comment, Ticket, TicketEvent  # noqa: F401 - in strings
 
 
 class TicketQuerySet(models.QuerySet["Ticket"]):
@@ -16,10 +17,10 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
         if user.is_agent:
             return self
         # A union, not an OR: each half reads its own index, whatever the table's size.
-        watched = self.model._meta.get_field("watchers").related_model.objects
-        asked = self.model._base_manager.filter(requester=user).values("pk")
+        every = self.model._base_manager
+        asked = every.filter(requester=user).values("pk")
         return self.filter(
-            pk__in=asked.union(watched.filter(user=user).values("ticket_id"))
+            pk__in=asked.union(every.filter(watchers__user=user).values("pk"))
         )
 
     def unsolved(self) -> Self:
@@ -37,17 +38,6 @@ class CommentQuerySet(models.QuerySet["Comment"]):
     def visible_to(self, user: "User") -> Self:
         """Internal notes are for agents only."""
         return self if user.is_agent else self.filter(visibility="public")
-
-
-class AttachmentQuerySet(models.QuerySet["Attachment"]):
-    def visible_to(self, user: "User") -> Self:
-        """A file is seen by whoever may read the comment it hangs on."""
-        related = self.model._meta.get_field("comment").related_model
-        tickets = related._meta.get_field("ticket").related_model.objects
-        comments = related.objects.visible_to(user).filter(
-            ticket__in=tickets.visible_to(user)
-        )
-        return self.filter(comment__in=comments)
 
 
 class TicketEventQuerySet(models.QuerySet["TicketEvent"]):

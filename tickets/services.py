@@ -79,13 +79,13 @@ def open_ticket(
         )
     _check_queue(queue)
     attachments.check(files)
-    snippet_of = wording.body(body)
+    text = wording.body(body)
     ticket = Ticket(
         subject=wording.subject(subject),
         requester=requester,
         queue=queue,
         priority=_checked_priority(priority),
-        snippet=wording.snippet(snippet_of),
+        snippet=wording.snippet(text),
         submission_key=submission_key,
     )
     watchers = _people(watcher_emails)
@@ -97,15 +97,13 @@ def open_ticket(
         if first := _ticket_of(submission_key, actor):
             return first
         raise
-    comment = _comment(
-        ticket, actor, Comment.Visibility.PUBLIC, snippet_of, files, None
-    )
+    comment = _comment(ticket, actor, Comment.Visibility.PUBLIC, text, files, None)
     _record(ticket, actor, Kind.OPENED)
     for person in watchers:
         if person != requester:
             _watch(ticket, person, actor)
     search.index_ticket(ticket)
-    members = queue.members.active().agents()
+    members = queue.members.filter(is_active=True)
     _tell(
         notifications.of_new_ticket(ticket, actor=actor, members=members),
         ticket,
@@ -156,8 +154,8 @@ def add_public_reply(
     _move(ticket, actor, status)
     _save(ticket)
     search.index_ticket(ticket)
-    watchers = User.objects.active().filter(
-        pk__in=ticket.watchers.values("user"),
+    watchers = User.objects.filter(
+        is_active=True, pk__in=ticket.watchers.values("user")
     )
     _tell(
         notifications.of_public_reply(ticket, actor=actor, watchers=watchers),
@@ -461,9 +459,10 @@ def _reused() -> SubmissionReusedError:
 
 def _people(emails: Iterable[str]) -> list[User]:
     """Return the active people with these addresses."""
-    wanted = dict.fromkeys(email.strip().lower() for email in emails)
+    wanted = dict.fromkeys(wording.one_line(email).lower() for email in emails)
     found = {
-        user.email: user for user in User.objects.active().filter(email__in=wanted)
+        user.email: user
+        for user in User.objects.filter(is_active=True, email__in=wanted)
     }
     for email in wanted:
         if email not in found:

@@ -66,12 +66,12 @@ class CappedCount(Subquery):
 def counts(user: User) -> dict[str, int]:
     """Return how many tickets each view holds, COUNT_CAP at most, in one query."""
     visible = Ticket.objects.visible_to(user)
-    return User.objects.filter(pk=user.pk).values(
-        **{
-            slug: CappedCount(view.tickets(visible, user).values("pk")[:COUNT_CAP])
-            for slug, view in VIEWS.items()
-        }
-    )[0]
+    columns = {
+        slug: CappedCount(view.tickets(visible, user).values("pk")[:COUNT_CAP])
+        for slug, view in VIEWS.items()
+    }
+    (row,) = User.objects.filter(pk=user.pk).values_list(*columns.values())
+    return dict(zip(columns, row, strict=True))
 
 
 def shown_count(count: int) -> str:

@@ -19,9 +19,7 @@ def subject(text: str) -> str:
 
     Controls and line ends become blanks: a subject goes into mail headers.
     """
-    line = " ".join(
-        "".join(" " if _breaks_lines(sign) else sign for sign in text).split()
-    )
+    line = one_line(text)
     if not line:
         raise WordingError("The summary is empty. Say in a few words what it is about.")
     if len(line) > MAX_SUBJECT_LENGTH:
@@ -32,12 +30,19 @@ def subject(text: str) -> str:
     return line
 
 
+def one_line(text: str) -> str:
+    """Return the text with every control, line end and row of blanks as one blank."""
+    return " ".join(
+        "".join(" " if _breaks_lines(sign) else sign for sign in text).split()
+    )
+
+
 def body(text: str) -> str:
     """Return the text with plain line ends. Raises WordingError if empty or too long."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    clean = "".join(
-        sign for sign in lines if sign in "\n\t" or not _breaks_lines(sign)
-    ).strip()
+    clean = "".join(sign for sign in lines if sign in "\n\t" or not _breaks_lines(sign))
+    # Blanks at the very beginning stay: they may mean code.
+    clean = clean.rstrip().lstrip("\n")
     if not clean:
         raise WordingError("The text is empty. Write what there is to say.")
     if len(clean) > MAX_BODY_LENGTH:

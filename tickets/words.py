@@ -29,7 +29,10 @@ class WordsField(_Field):
         return "%s"
 
     def get_db_prep_value(
-        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+        self,
+        value: Any,
+        connection: BaseDatabaseWrapper,
+        prepared: bool = False,  # noqa: FBT001, FBT002 - Django's signature
     ) -> Any:
         if connection.vendor == "postgresql":
             return list(value)
@@ -45,11 +48,11 @@ class HaveAll(_Lookup):
 
     def get_db_prep_lookup(
         self, value: Any, connection: BaseDatabaseWrapper
-    ) -> tuple[str, list[Any]]:
+    ) -> tuple[str, tuple[str, ...]]:
         # Words are letters and digits only (search.words_of), so that quotes hold them.
         if connection.vendor == "postgresql":
-            return "%s::tsquery", [" & ".join(f"'{word}':*" for word in value)]
-        return "%s", [" ".join(f'"{word}"*' for word in value)]
+            return "%s::tsquery", (" & ".join(f"'{word}':*" for word in value),)
+        return "%s", (" ".join(f'"{word}"*' for word in value),)
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper

@@ -1,12 +1,21 @@
-"""Tickets for tests, made as people make them."""
+"""Tickets for tests, made as people make them, and a look at what they left behind."""
 
 from typing import Any
 
-from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts.models import User
+from email_settings.models import OutboxMessage
 from tickets import services
-from tickets.models import Queue, Ticket
+from tickets.models import (
+    Attachment,
+    Comment,
+    Notification,
+    Queue,
+    Ticket,
+    TicketEvent,
+    Watcher,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
@@ -25,5 +34,39 @@ def make_ticket(
     )
 
 
-def make_file(name: str = "screen.png", content: bytes = PNG) -> ContentFile:
-    return ContentFile(content, name=name)
+def make_file(name: str = "screen.png", content: bytes = PNG) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, content)
+
+
+def everything() -> list[list[tuple[Any, ...]]]:
+    """Return all rows that a change to a ticket could touch, to compare with later."""
+    models = (
+        Ticket,
+        Comment,
+        Attachment,
+        TicketEvent,
+        Watcher,
+        Notification,
+        OutboxMessage,
+    )
+    return [
+        list(model._default_manager.values_list().order_by("pk")) for model in models
+    ]
+
+
+def mails(**conditions: Any) -> list[tuple[str, str]]:
+    """Return kind and recipient of the mails in the outbox, oldest first."""
+    rows = OutboxMessage.objects.filter(**conditions).order_by("pk")
+    return list(rows.values_list("kind", "recipient"))
+
+
+def mails_since(last: int) -> list[tuple[str, str]]:
+    """Return kind and recipient of the mails after that one."""
+    return mails(pk__gt=last)
+
+
+def last_mail() -> int:
+    """Return where the outbox ends now, for mails_since."""
+    return (
+        OutboxMessage.objects.values_list("pk", flat=True).order_by("-pk").first() or 0
+    )
