@@ -1,30 +1,50 @@
 """Django's own mail (password reset, allauth) takes the outbox road too."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from email.utils import parseaddr
 
+from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
 
 from email_settings import outbox
 from email_settings.models import Lane
+
+HEADERS = {
+    "Auto-Submitted": "auto-generated",
+    "X-Auto-Response-Suppress": "OOF, AutoReply",
+}
 
 
 class OutboxBackend(BaseEmailBackend):
     """Turns each message into one outbox row a recipient."""
 
+    @transaction.atomic
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        """Put the messages in the outbox, all or none, and return how many."""
         for message in email_messages:
             for recipient in message.recipients():
-                outbox.put(
-                    kind="account",
-                    subject=str(message.subject),
-                    text_body=str(message.body),
-                    html_body=_html_of(message),
-                    recipient=recipient,
-                    lane=Lane.SECURITY,
-                    is_secret=True,
-                )
+                _put(message, recipient)
         return len(email_messages)
+
+
+def _put(message: EmailMessage, recipient: str) -> None:
+    name, address = parseaddr(recipient)
+    outbox.put(
+        kind="account",
+        subject=" ".join(str(message.subject).split())[:255],
+        text_body=str(message.body),
+        html_body=_html_of(message),
+        recipient=address,
+        recipient_name=name,
+        lane=Lane.SECURITY,
+        headers=HEADERS,
+        # It may carry a link that signs in, and is worth nothing when that has ended.
+        is_secret=True,
+        lifetime=timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
+    )
 
 
 def _html_of(message: EmailMessage) -> str:

@@ -55,6 +55,10 @@ class SesSettings(models.Model):
     # What stood in the way, as texts: [{"code", "title", "why", "fix"}]
     check_problems = models.JSONField(default=list, blank=True)
 
+    # Goes with every mail as the tag tf-inst, so that the events of two installations
+    # on one AWS account can be told apart.
+    installation = models.UUIDField(default=uuid.uuid4, editable=False)
+
     # Why all mail is held just now, "" when it is not: a code of gateway/errors.py
     hold_code = models.CharField(max_length=64, blank=True)
     hold_detail = models.TextField(blank=True)  # AWS's own words

@@ -7,9 +7,13 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from email_settings import credentials
 from email_settings.models import Lane, OutboxMessage
 from email_settings.nudge import nudge_worker
 from email_settings.rendering import render_mail
+
+# How long sending a mail makes sense when its kind says nothing else.
+USUAL_LIFETIME = timedelta(days=3)
 
 
 def enqueue(
@@ -64,9 +68,13 @@ def put(
     about_path: str = "",
     lifetime: timedelta | None = None,
 ) -> OutboxMessage:
-    """Put a mail that is rendered already in the outbox; see enqueue."""
+    """Put a mail that is rendered already in the outbox; see enqueue.
+
+    The bodies of a secret one are stored encrypted. Raises encryption.EncryptionError
+    when there is no usable key file for that.
+    """
     now = timezone.now()
-    message = OutboxMessage.objects.create(
+    message = OutboxMessage(
         kind=kind,
         lane=lane,
         recipient=recipient,
@@ -79,8 +87,11 @@ def put(
         about_label=about_label,
         about_path=about_path,
         due_at=now,
-        expires_at=now + lifetime if lifetime else None,
+        expires_at=now + (lifetime or USUAL_LIFETIME),
     )
+    if is_secret:
+        credentials.seal_body(message)
+    message.save()
     # robust: with the broker down the change is still saved, and the sweep sends the mail.
     transaction.on_commit(nudge_worker, robust=True)
     return message

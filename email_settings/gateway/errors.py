@@ -304,6 +304,13 @@ CATALOGUE: dict[str, Problem] = {
             "Remove the line break from the name or the subject and send again.",
         ),
         _problem(
+            "body_unreadable",
+            ErrorClass.MSG,
+            "The stored content of this message can't be read.",
+            "It was encrypted with a key that is not in the key file any more.",
+            "Do again what the mail was about, and a new one is made.",
+        ),
+        _problem(
             "request_refused",
             ErrorClass.MSG,
             "Amazon SES refused this message for a reason that is not known here.",
@@ -638,7 +645,7 @@ def _values(
         "in_region": f" in {region}" if region else "",
         "dot_region": f".{region}" if region else "",
         "action": action,
-        "actions": _SENDING if action in _SENDING else f'"{action}"',
+        "actions": _SENDING if action.startswith("ses:Send") else f'"{action}"',
         "cause": _cause_of_denial(message),
         "minutes": _minutes_off(message),
     }

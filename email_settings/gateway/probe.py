@@ -3,7 +3,7 @@
 import concurrent.futures
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -71,7 +71,8 @@ def check_account(
     identity = pool.submit(_ask_who, credentials)
     sending = pool.submit(_ask_ses, credentials, from_email)
     pool.shutdown(wait=False)
-    concurrent.futures.wait([identity, sending], timeout=total_seconds)
+    asked: list[concurrent.futures.Future[Any]] = [identity, sending]
+    concurrent.futures.wait(asked, timeout=total_seconds)
     return _summarise(
         identity.result() if identity.done() else _too_slow(credentials),
         sending.result() if sending.done() else None,

@@ -1,0 +1,124 @@
+"""Leases due messages to this process, so that no other one sends them."""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
+
+# Well above what one call may take: waiting for its turn, connecting, reading.
+LEASE = timedelta(seconds=120)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One message leased to this process, and the try that is about to be made."""
+
+    message: OutboxMessage
+    attempt: DeliveryAttempt
+    sender: SesSettings  # as they were when it was claimed
+    is_probe: bool = False  # it finds out whether mail can leave again
+
+
+def process_name() -> str:
+    """Return what this process is called in attempts and heartbeats."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}"
+
+
+def claim_due(limit: int, *, token: str, sender: SesSettings) -> list[Claim]:
+    """Lease up to `limit` due messages, the most urgent first. Needs a transaction."""
+    return _claimed(
+        _lease("state = 'queued' AND due_at <= %s", [_now()], limit, token),
+        sender,
+        is_probe=False,
+    )
+
+
+def claim_held(*, token: str, sender: SesSettings) -> list[Claim]:
+    """Lease one message that is held for the account. Needs a transaction."""
+    return _claimed(
+        _lease("state = 'held' AND reason_code <> 'rehearsal'", [], 1, token),
+        sender,
+        is_probe=True,
+    )
+
+
+def give_back(tokens: Sequence[str]) -> None:
+    """Undo claims that this process never saw, because their commit was in doubt."""
+    leased = OutboxMessage.objects.filter(
+        state=OutboxMessage.State.SENDING, claim_token__in=tokens
+    )
+    DeliveryAttempt.objects.filter(
+        message__in=leased, outcome=DeliveryAttempt.Outcome.STARTED
+    ).delete()
+    leased.update(
+        state=OutboxMessage.State.QUEUED,
+        attempts=F("attempts") - 1,
+        claim_token="",
+        lease_until=None,
+    )
+
+
+# One statement decides every race. The states are literals because SQLite uses a
+# partial index only when it can see that its condition holds.
+_LEASE_SQL = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM {table} WHERE {condition}
+    ORDER BY lane, due_at, id LIMIT %s {lock}
+)
+UPDATE {table}
+SET state = 'sending', lease_until = %s, claim_token = %s,
+    attempts = attempts + 1, claims = claims + 1
+WHERE id IN (SELECT id FROM due)
+RETURNING {columns}
+"""
+
+
+def _lease(
+    condition: str, values: list[object], limit: int, token: str
+) -> list[OutboxMessage]:
+    options = OutboxMessage._meta
+    statement = _LEASE_SQL.format(
+        table=options.db_table,
+        condition=condition,
+        # SQLite has one writer at a time and knows no row locks.
+        lock="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
+        columns=", ".join(str(field.column) for field in options.concrete_fields),
+    )
+    lease_until = connection.ops.adapt_datetimefield_value(timezone.now() + LEASE)
+    messages = OutboxMessage.objects.raw(
+        statement, [*values, limit, lease_until, token]
+    )
+    return sorted(messages, key=lambda message: (message.lane, message.due_at))
+
+
+def _now() -> object:
+    return connection.ops.adapt_datetimefield_value(timezone.now())
+
+
+def _claimed(
+    messages: list[OutboxMessage], sender: SesSettings, *, is_probe: bool
+) -> list[Claim]:
+    """Note the tries that are about to be made, so that a crash leaves a trace."""
+    worker, now = process_name(), timezone.now()
+    attempts = DeliveryAttempt.objects.bulk_create(
+        DeliveryAttempt(
+            message=message,
+            number=message.claims,
+            started_at=now,
+            worker=worker,
+            access_key_hint=sender.access_key_id[-4:] if sender.is_live else "",
+            region=sender.region if sender.is_live else "",
+        )
+        for message in messages
+    )
+    return [
+        Claim(message, attempt, sender, is_probe)
+        for message, attempt in zip(messages, attempts, strict=True)
+    ]

@@ -1,0 +1,85 @@
+"""Hands one claimed message to the gateway. Runs in a slot; touches no database."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from email_settings import credentials, mime
+from email_settings.delivery.claim import Claim
+from email_settings.delivery.settle import Outcome
+from email_settings.gateway.base import Gateway, Outgoing
+from email_settings.gateway.errors import SendError, problem_for
+from email_settings.models import SesSettings
+from email_settings.pacing import Pace
+from ticketflow.lib.encryption import EncryptionError
+
+logger = logging.getLogger(__name__)
+
+ChooseGateway = Callable[[SesSettings], Gateway]
+
+
+def send(
+    claim: Claim,
+    *,
+    choose_gateway: ChooseGateway,
+    pace: Pace,
+    stopping: threading.Event,
+    started: Callable[[], None],
+) -> Outcome:
+    """Send it when its turn comes and return what became of it. Never raises.
+
+    `started` is called when it stops waiting for its turn, whatever the reason.
+    """
+    may_have_left = False
+    try:
+        try:
+            gateway = choose_gateway(claim.sender)
+            outgoing = _outgoing(claim)
+            _wait_for_turn(pace, stopping)
+        finally:
+            started()
+        may_have_left = True
+        return Outcome(claim, ses_message_id=gateway.send(outgoing))
+    except SendError as error:
+        return Outcome(claim, error=error)
+    except Exception as error:
+        # The outermost loop of a slot: a bug must cost one message, not the thread.
+        logger.exception("outbox: message %s could not be sent", claim.message.uid)
+        code = "no_answer" if may_have_left else "sender_failed"
+        return Outcome(claim, error=_ours(code, error))
+
+
+def _wait_for_turn(pace: Pace, stopping: threading.Event) -> None:
+    if not pace.take(stopping):
+        raise SendError(problem_for("not_started"))
+
+
+def _ours(code: str, error: Exception) -> SendError:
+    return SendError(
+        problem_for(code), detail=f"{type(error).__name__}: {error}", code=code
+    )
+
+
+def _outgoing(claim: Claim) -> Outgoing:
+    """Build the mail. Raises SendError when it can't be built."""
+    message = claim.message
+    try:
+        text, html = credentials.open_body(message)
+    except EncryptionError as error:
+        # This message's own fault: the keys of the account may be perfectly fine.
+        raise _ours("body_unreadable", error) from error
+    try:
+        recipient = mime.ascii_address(message.recipient)
+        content = mime.build_mime(message, sender=claim.sender, text=text, html=html)
+    except ValueError as error:
+        raise _ours("header_refused", error) from error
+    return Outgoing(
+        mime=content,
+        recipient=recipient,
+        from_email=claim.sender.from_email,
+        tags={
+            "tf-inst": claim.sender.installation.hex,
+            "tf-msg": message.uid.hex,
+            "tf-att": claim.attempt.uid.hex,
+        },
+    )
