@@ -2,16 +2,26 @@
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.views.decorators.http import require_GET
 
-from ticketflow import health
+from email_settings.status import MailStatus
+from ticketflow import health, overview
 from ticketflow.lib.access import admin_required
+from tickets.models import Ticket
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Send each person to where their work is."""
+    """Send each person to where their work is: an admin of a fresh house to the panel."""
+    if request.user.is_admin and _is_fresh():
+        return redirect("admin-overview")
     return redirect("tickets:ticket-list")
+
+
+def _is_fresh() -> bool:
+    return not MailStatus().is_configured and not Ticket.objects.exists()
 
 
 @login_not_required
@@ -40,6 +50,25 @@ def _probe(word: str, *, is_well: bool) -> HttpResponse:
 
 
 @admin_required
+@require_GET
 def admin_overview(request: HttpRequest) -> HttpResponse:
-    """Show what needs an admin."""
-    return HttpResponse("")
+    """Show what to do first, what needs an admin, and how everything runs."""
+    now = timezone.localtime()
+    mail = MailStatus()
+    sent = overview.mail_figures(now)
+    people = overview.people_figures(now)
+    tickets = overview.ticket_figures(now)
+    has_tickets = tickets.is_any or Ticket.objects.exists()
+    context = {
+        "now": now,
+        "mail_status": mail,
+        "spark_label": f"Mail written per hour over the last 24 hours, {sent.written} in all",
+        "steps": overview.first_steps(mail, people, has_tickets=has_tickets),
+        "matters": overview.matters(mail, sent, people, tickets),
+        "sent": sent,
+        "people": people,
+        "tickets": tickets,
+        "changes": overview.recent_changes(mail),
+        "installation": overview.installation(),
+    }
+    return render(request, "admin_overview.html", context)

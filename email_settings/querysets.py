@@ -1,0 +1,55 @@
+"""Email Activity's questions about the outbox."""
+
+import contextlib
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Count, Q
+
+from email_settings.models import OutboxMessage
+
+
+class OutboxMessageQuerySet(models.QuerySet[OutboxMessage]):
+    """Mails as an admin looks for them."""
+
+    def of_kind(self, kind: str) -> Self:
+        return self.filter(kind=kind)
+
+    def in_state(self, state: str) -> Self:
+        return self.filter(state=state)
+
+    def written_since(self, moment: datetime) -> Self:
+        return self.filter(created_at__gte=moment)
+
+    def matching(self, text: str) -> Self:
+        """Mails whose recipient, subject, ticket or message id has the text in it."""
+        found = (
+            Q(recipient__icontains=text)
+            | Q(subject__icontains=text)
+            | Q(ses_message_id__iexact=text)
+            | Q(about_label__iexact=text)
+        )
+        with contextlib.suppress(ValueError):
+            found |= Q(uid=uuid.UUID(text))
+        return self.filter(found)
+
+    def tests(self) -> Self:
+        """Test e-mails, newest first."""
+        return self.of_kind("test").order_by("-created_at", "-id")
+
+    def counts_by_state(self) -> Mapping[str, int]:
+        """How many there are in each state that occurs. One query."""
+        rows = self.order_by().values_list("state").annotate(Count("pk"))
+        return dict(rows)
+
+    def for_list(self) -> Self:
+        """Without the bodies, which a list does not show."""
+        return self.defer("text_body", "html_body", "headers", "reason_detail")
+
+
+def messages() -> OutboxMessageQuerySet:
+    """Every mail that was written."""
+    return OutboxMessageQuerySet(OutboxMessage)

@@ -1,0 +1,1 @@
+"""What stands between an installation and mail that arrives."""

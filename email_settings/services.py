@@ -1,0 +1,282 @@
+"""What an admin does about mail: save the settings, test them, go live, retry."""
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings as django_settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from email_settings import credentials, outbox, rendering
+from email_settings.credentials import Credentials, Secret
+from email_settings.delivery import by_hand, hold
+from email_settings.gateway.errors import ErrorClass, Problem
+from email_settings.gateway.probe import AccountState, check_account
+from email_settings.models import Lane, OutboxMessage, SesSettings
+from email_settings.nudge import nudge_worker
+from email_settings.status import CAPTURED
+from ticketflow.errors import DomainError
+
+# A test that leaves hours later would only confuse.
+TEST_LIFETIME = timedelta(hours=1)
+REGION_PROBLEMS = frozenset({"region_not_enabled", "account_not_signed_up"})
+
+
+class SettingsRefusedError(DomainError):
+    """AWS did not agree to the settings, or did not answer; nothing was changed."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.title)
+        self.problem = problem
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether AWS gave no answer, which says nothing about the keys."""
+        return self.problem.kind in {ErrorClass.NOTSENT, ErrorClass.UNKNOWN}
+
+
+@dataclass(frozen=True)
+class SettingsInput:
+    """Settings whose shape is right. An empty `secret` keeps the stored one."""
+
+    access_key_id: str
+    secret: Secret
+    region: str
+    from_email: str
+    from_name: str
+    reply_to: str
+
+
+def stored_settings() -> SesSettings:
+    """Return the saved settings, or empty ones before anything was saved."""
+    return SesSettings.objects.select_related("saved_by").first() or SesSettings()
+
+
+def check_and_save_settings(
+    *, actor: AbstractBaseUser, values: SettingsInput, save_anyway: bool = False
+) -> SesSettings:
+    """Ask AWS about the settings, at most 5 seconds, and save them if it agrees.
+
+    With `save_anyway` they are saved whatever it says. Raises SettingsRefusedError,
+    and EncryptionError when the stored secret can't be read or a new one not be kept.
+    Not in a transaction, which would be open while AWS is asked.
+    """
+    secret = values.secret or credentials.read_credentials(stored_settings()).secret
+    state = check_account(
+        Credentials(values.access_key_id, secret, values.region), values.from_email
+    )
+    problem = _what_stands_against(state)
+    if problem and not save_anyway:
+        raise SettingsRefusedError(problem)
+    return _save_settings(actor=actor, values=values, state=state)
+
+
+@transaction.atomic
+def _save_settings(
+    *, actor: AbstractBaseUser, values: SettingsInput, state: AccountState
+) -> SesSettings:
+    row = SesSettings.load()
+    row.access_key_id = values.access_key_id
+    if values.secret:
+        credentials.store_secret(row, values.secret.reveal())
+    row.region = values.region
+    row.from_email = values.from_email
+    row.from_name = values.from_name or rendering.company_name()
+    row.reply_to = values.reply_to
+    row.version += 1
+    row.saved_at = timezone.now()
+    row.saved_by_id = actor.pk
+    _remember(row, state)
+    row.save()
+    _try_what_is_held(row, state)
+    return row
+
+
+def _try_what_is_held(row: SesSettings, state: AccountState) -> None:
+    """Let go what waited for these settings: all of it, or one message to see."""
+    is_mended = not any(problem.holds_all_mail for problem in state.problems)
+    if is_mended or not row.is_live:
+        hold.lift()
+    else:
+        hold.probe_now()
+    row.refresh_from_db()
+    transaction.on_commit(nudge_worker, robust=True)
+
+
+def check_again() -> SesSettings:
+    """Ask AWS about the saved settings, at most 5 seconds, and keep what it says.
+
+    Raises DomainError when there are none, EncryptionError when the secret can't be
+    read.
+    """
+    row = stored_settings()
+    state = check_account(credentials.read_credentials(row), row.from_email)
+    with transaction.atomic():
+        _remember(row, state)
+        # Only what AWS said: somebody may have saved other settings meanwhile.
+        SesSettings.objects.filter(pk=row.pk, version=row.version).update(
+            **{name: getattr(row, name) for name in REMEMBERED}
+        )
+    return row
+
+
+REMEMBERED = (
+    "checked_at",
+    "account_id",
+    "principal_arn",
+    "is_sandbox",
+    "is_sending_enabled",
+    "is_from_verified",
+    "max_send_rate",
+    "max_24_hour_send",
+    "sent_last_24_hours",
+    "check_problems",
+)
+
+
+def _remember(row: SesSettings, state: AccountState) -> None:
+    """Put what AWS said into the row, which the caller saves."""
+    row.checked_at = timezone.now()
+    row.account_id = state.account_id
+    row.principal_arn = state.principal_arn
+    row.is_sandbox = state.is_sandbox
+    row.is_sending_enabled = state.is_sending_enabled
+    row.is_from_verified = state.is_from_verified
+    row.max_send_rate = state.max_send_rate
+    row.max_24_hour_send = state.max_24_hour_send
+    row.sent_last_24_hours = state.sent_last_24_hours
+    row.check_problems = [
+        {**asdict(problem), "kind": problem.kind.value} for problem in state.problems
+    ]
+
+
+def _what_stands_against(state: AccountState) -> Problem | None:
+    """Why these settings can't work; None when AWS knows the key in this region.
+
+    A missing right, a sandbox or a sender that is not verified yet stand against
+    nothing: they are mended in AWS, with the settings saved.
+    """
+    if state.account_id or state.is_sandbox is not None:
+        return next((p for p in state.problems if p.code in REGION_PROBLEMS), None)
+    return state.problems[0] if state.problems else None
+
+
+def why_no_test(row: SesSettings) -> str:
+    """Say why no test e-mail can go yet, "" when it can."""
+    return "" if row.is_configured else "Save working settings first"
+
+
+@transaction.atomic
+def send_test_email(*, actor: AbstractBaseUser, recipient: str) -> OutboxMessage:
+    """Write a test e-mail, which goes the road of every mail, even in rehearsal.
+
+    Raises DomainError while nothing is saved to send with.
+    """
+    if reason := why_no_test(stored_settings()):
+        raise DomainError(f"{reason}, then send a test e-mail.")
+    settings_path = reverse("email_settings:settings")
+    return outbox.enqueue(
+        kind="test",
+        template="email_settings/mail/test",
+        context={
+            "sent_by": str(actor),
+            "recipient": recipient,
+            "settings_url": f"{django_settings.SITE_URL}{settings_path}",
+        },
+        recipient=recipient,
+        recipient_name=str(actor) if recipient == actor.get_username() else "",
+        lane=Lane.SECURITY,
+        headers={
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "OOF, AutoReply",
+        },
+        lifetime=TEST_LIFETIME,
+    )
+
+
+@dataclass(frozen=True)
+class CapturedMail:
+    """What rehearsal has kept: how many messages, and how many are not out of date."""
+
+    count: int
+    fresh_count: int
+
+
+def captured_mail() -> CapturedMail:
+    """Count what rehearsal has kept."""
+    captured = OutboxMessage.objects.filter(
+        state=OutboxMessage.State.HELD, reason_code=CAPTURED
+    )
+    return CapturedMail(captured.count(), hold.count(CAPTURED))
+
+
+def waiting_count() -> int:
+    """Count what would leave if mail stayed live."""
+    return OutboxMessage.objects.filter(state=OutboxMessage.State.QUEUED).count()
+
+
+def why_not_live(row: SesSettings) -> str:
+    """Say why mail can't go live yet, "" when it can."""
+    return "" if row.is_configured else "Save working settings first"
+
+
+@transaction.atomic
+def go_live(*, actor: AbstractBaseUser, send_captured: bool = False) -> int:
+    """Let mail leave from now on, and return how many captured messages go too.
+
+    With `send_captured` those that are younger than their lifetime are sent, else all
+    stay captured. Raises DomainError while the settings can't send.
+    """
+    row = SesSettings.load()
+    if reason := why_not_live(row):
+        raise DomainError(f"Not live: {reason}.")
+    _change_mode(row, SesSettings.Mode.LIVE, actor)
+    released = hold.release(CAPTURED) if send_captured else 0
+    transaction.on_commit(nudge_worker, robust=True)
+    return released
+
+
+@transaction.atomic
+def go_back_to_rehearsal(*, actor: AbstractBaseUser) -> None:
+    """Capture all mail from now on, what waits included; nothing leaves any more."""
+    _change_mode(SesSettings.load(), SesSettings.Mode.REHEARSAL, actor)
+
+
+def _change_mode(
+    row: SesSettings, mode: SesSettings.Mode, actor: AbstractBaseUser
+) -> None:
+    row.mode = mode
+    row.version += 1
+    row.saved_at = timezone.now()
+    row.saved_by_id = actor.pk
+    row.save(update_fields=["mode", "version", "saved_at", "saved_by"])
+
+
+def retryable_count() -> int:
+    """Count what waits until mail can leave again; captured messages do not."""
+    return hold.held_for_the_account().count()
+
+
+@transaction.atomic
+def retry_message(*, uid: UUID) -> OutboxMessage:
+    """Queue one message again that is held, in doubt or failed.
+
+    Raises DomainError when there is nothing to retry, OutboxMessage.DoesNotExist.
+    """
+    return by_hand.retry_message(uid)
+
+
+@transaction.atomic
+def retry_all() -> int:
+    """Try what is held again, and return how many messages that concerns.
+
+    While the account is broken one message is tried first, and the others follow it.
+    """
+    row = SesSettings.load()
+    if row.is_live and row.hold_code:
+        return by_hand.retry_all_held()
+    transaction.on_commit(nudge_worker, robust=True)
+    return hold.lift()

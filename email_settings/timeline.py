@@ -1,0 +1,173 @@
+"""What happened to one mail, leg by leg, in words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from email_settings.models import DeliveryAttempt, OutboxMessage
+
+ORDINALS = {1: "First", 2: "Second", 3: "Third", 4: "Fourth", 5: "Fifth"}
+Outcome = DeliveryAttempt.Outcome
+State = OutboxMessage.State
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One thing that happened, is happening, or is still to come."""
+
+    tone: str  # "ok", "run", "warn", "bad", or "idle" for what is still to come
+    icon: str
+    title: str
+    text: str = ""
+    at: datetime | None = None
+    code: str = ""  # an id
+    detail: str = ""  # the provider's own words
+
+
+def legs(
+    message: OutboxMessage,
+    attempts: Sequence[DeliveryAttempt],
+    *,
+    worker_is_running: bool,
+    now: datetime,
+) -> list[Leg]:
+    """Tell a mail's story, oldest first, up to what it waits for."""
+    story = [_written(message)]
+    for number, attempt in enumerate(attempts, start=1):
+        story += _attempt(number, attempt)
+    story += _ending(message, attempts, worker_is_running=worker_is_running, now=now)
+    return story
+
+
+def _written(message: OutboxMessage) -> Leg:
+    about = f" on {message.about_label}" if message.about_label else ""
+    return Leg(
+        "ok",
+        "edit",
+        "Written",
+        f"{kind_label(message.kind)}{about}, kept in the outbox",
+        at=message.created_at,
+    )
+
+
+def _attempt(number: int, attempt: DeliveryAttempt) -> Iterator[Leg]:
+    parts = [f"{ORDINALS[number]} try" if number in ORDINALS else f"Try {number}"]
+    if attempt.access_key_hint:
+        parts.append(f"key ending in {attempt.access_key_hint}")
+    if attempt.region:
+        parts.append(attempt.region)
+    yield Leg(
+        "ok",
+        "activity",
+        "Picked up by the worker",
+        ", ".join(parts),
+        at=attempt.started_at,
+    )
+    match attempt.outcome:
+        case Outcome.STARTED:
+            yield Leg("run", "refresh", "Handing it to Amazon SES")
+        case Outcome.ACCEPTED:
+            yield Leg(
+                "ok",
+                "send",
+                "Accepted by Amazon SES",
+                at=attempt.finished_at,
+                code=attempt.ses_message_id,
+            )
+        case Outcome.CAPTURED:
+            yield Leg(
+                "ok",
+                "box",
+                "Captured",
+                "Mail is in rehearsal: nothing left this machine",
+                at=attempt.finished_at,
+            )
+        case Outcome.NOT_SENT:
+            yield _refusal(attempt, "warn", "It did not leave, and is tried again")
+        case Outcome.REFUSED:
+            yield _refusal(attempt, "bad", "Refused")
+        case Outcome.UNKNOWN:
+            yield _refusal(attempt, "warn", "It went out and no answer came")
+
+
+def _refusal(attempt: DeliveryAttempt, tone: str, title: str) -> Leg:
+    return Leg(
+        tone,
+        "x" if tone == "bad" else "alert",
+        title,
+        at=attempt.finished_at,
+        detail="\n".join(filter(None, [attempt.error_code, attempt.error_detail])),
+    )
+
+
+def _ending(
+    message: OutboxMessage,
+    attempts: Sequence[DeliveryAttempt],
+    *,
+    worker_is_running: bool,
+    now: datetime,
+) -> Iterator[Leg]:
+    """What the mail waits for, or why it ended."""
+    was_captured = bool(attempts) and attempts[-1].outcome == Outcome.CAPTURED
+    match message.state:
+        case State.QUEUED if not worker_is_running:
+            yield Leg(
+                "bad",
+                "alert",
+                "No worker is running",
+                "Nothing leaves until it runs again. It is part of make run; on a server, "
+                "start its service. The mail is kept and leaves by itself then.",
+            )
+        case State.QUEUED if message.due_at > now:
+            yield Leg(
+                "run",
+                "clock",
+                "Waits for its next try",
+                "It leaves by itself at this time",
+                at=message.due_at,
+            )
+        case State.QUEUED:
+            yield Leg("run", "refresh", "Waits for the worker", "It looks every moment")
+        case State.HELD if not was_captured:
+            yield Leg("warn", "pause", "Held", message.reason or "It waits for you.")
+        case State.UNKNOWN:
+            yield Leg("warn", "help", "Nobody knows whether it arrived", message.reason)
+        case State.FAILED:
+            yield Leg("bad", "x", "Given up", message.reason)
+        case State.SUPPRESSED:
+            yield Leg("bad", "x", "Not sent", message.reason)
+        case State.CANCELLED:
+            yield Leg("idle", "x", "Called back before it left", message.reason)
+
+
+KIND_LABELS = {
+    "account": "Password reset",
+    "invitation": "Invitation",
+    "test": "Test e-mail",
+    "ticket_received": "Confirmation",
+    "ticket_new": "New ticket",
+    "public_reply": "Ticket reply",
+    "ticket_assigned": "Assignment",
+    "ticket_solved": "Ticket solved",
+}
+
+
+def kind_label(kind: str) -> str:
+    """A kind as people call it."""
+    return KIND_LABELS.get(kind, kind.replace("_", " ").capitalize())
+
+
+def took(message: OutboxMessage, attempts: Sequence[DeliveryAttempt]) -> str:
+    """How long it took from written to its last news, "" before there are any."""
+    last = max(
+        (attempt.finished_at for attempt in attempts if attempt.finished_at),
+        default=None,
+    )
+    if last is None:
+        return ""
+    seconds = (last - message.created_at).total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s in total"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min in total"
+    return f"{seconds // 3600:.0f} h in total"

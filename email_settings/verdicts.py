@@ -1,0 +1,124 @@
+"""What became of one mail in a sentence, with the way on."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from email_settings.gateway.errors import recall
+from email_settings.models import OutboxMessage
+from email_settings.status import CAPTURED, MailStatus
+
+State = OutboxMessage.State
+RETRYABLE = {State.HELD, State.FAILED, State.UNKNOWN}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A banner: what happened, why, and the button that mends it."""
+
+    tone: str  # "ok", "info", "warn" or "bad"
+    icon: str
+    title: str
+    text: str
+    button_label: str = ""
+    button_url: str = ""
+
+
+def is_captured(message: OutboxMessage) -> bool:
+    """Whether rehearsal keeps it."""
+    return message.state == State.HELD and message.reason_code == CAPTURED
+
+
+def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
+    """Say what an admin should know about a mail, None while all goes well."""
+    settings = {
+        "button_label": "Open Email Settings",
+        "button_url": status.settings_url,
+    }
+    title, text = explain(message, status)
+    match message.state:
+        case State.QUEUED if not status.worker_is_running:
+            return Verdict(
+                "bad",
+                "alert",
+                "No worker is running",
+                "The mail is kept and leaves as soon as a worker runs. Start it with "
+                "manage.py start, or look at its log.",
+            )
+        case State.QUEUED if message.reason:
+            return Verdict(
+                "warn",
+                "clock",
+                "It did not leave yet and is tried again by itself",
+                f"{title} {text}",
+            )
+        case State.HELD if is_captured(message):
+            return Verdict(
+                "info",
+                "box",
+                "Captured, nothing left this machine",
+                "Mail is in rehearsal. Go live to send mail, or send this one "
+                "again after that."
+                if status.is_rehearsal
+                else "It was written while mail was in rehearsal. Retry sends it now.",
+                **settings if status.is_rehearsal else {},
+            )
+        case State.HELD:
+            return Verdict(
+                "warn",
+                "pause",
+                f"Held: {title}",
+                f"{text} Nothing is lost.",
+                **settings,
+            )
+        case State.UNKNOWN:
+            return Verdict(
+                "warn",
+                "help",
+                "Nobody knows whether it arrived",
+                f"{title} {text} A retry may make it arrive twice.",
+            )
+        case State.FAILED:
+            return Verdict("bad", "x-circle", f"Not sent: {title}", text)
+        case State.SUPPRESSED:
+            return Verdict("bad", "x-circle", "This address takes no mail", text)
+    return None
+
+
+def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str]:
+    """Return what happened to it, and why with the fix; "" and "" without a reason."""
+    if not message.reason_code:
+        return message.reason, ""
+    problem = recall(
+        message.reason_code,
+        detail=message.reason_detail,
+        from_email=status.settings.from_email,
+        region=status.settings.region,
+        recipient=message.recipient,
+    )
+    # The stored title was exact at the time; the settings may have changed since.
+    return message.reason or problem.title, f"{problem.why} {problem.fix}"
+
+
+def test_verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
+    """The same for a test e-mail, where success is news too."""
+    if message.state == State.SENT:
+        return Verdict(
+            "ok",
+            "check-circle",
+            "It works: Amazon SES took the test e-mail",
+            f"It should be in the mailbox of {message.recipient} within a minute. If "
+            "not, look in the spam folder.",
+            button_label="Back to Email Settings",
+            button_url=reverse("email_settings:settings"),
+        )
+    return verdict_on(message, status)
+
+
+def retry_label(message: OutboxMessage, status: MailStatus) -> str:
+    """What the retry button says, "" when there is nothing to retry."""
+    if message.state not in RETRYABLE:
+        return ""
+    if is_captured(message):
+        return "" if status.is_rehearsal else "Send it now"
+    return "Retry anyway" if message.state == State.UNKNOWN else "Retry"

@@ -1,0 +1,124 @@
+"""Email Settings: the form, the checklist beside it, and asking AWS again."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from email_settings import services
+from email_settings.forms import SettingsForm, TestMailForm
+from email_settings.models import SesSettings
+from email_settings.querysets import messages as mails
+from email_settings.readiness.checklist import Evidence, checklist
+from email_settings.readiness.policy import iam_policy
+from email_settings.services import SettingsRefusedError
+from email_settings.status import MailStatus
+from ticketflow.errors import DomainError
+from ticketflow.lib.access import admin_required
+
+
+@sensitive_post_parameters("secret_access_key", "access_key_id")
+@admin_required
+@require_http_methods(["GET", "POST"])
+def settings_form(request: HttpRequest) -> HttpResponse:
+    """Show the settings, or check and save them."""
+    if request.method == "POST":
+        return _save(request)
+    stored = services.stored_settings()
+    return _page(request, stored, SettingsForm(stored=stored))
+
+
+def _save(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, AbstractBaseUser)
+    stored = services.stored_settings()
+    form = SettingsForm(request.POST, stored=stored)
+    if not form.is_valid():
+        form.forget_secret()
+        return _page(request, stored, form)
+    try:
+        saved = services.check_and_save_settings(
+            actor=request.user,
+            values=form.result(),
+            save_anyway=form.cleaned_data["save_anyway"],
+        )
+    except SettingsRefusedError as refusal:
+        form.forget_secret()
+        return _page(request, stored, form, refusal=refusal)
+    except DomainError as error:
+        form.add_error(None, str(error))
+        form.forget_secret()
+        return _page(request, stored, form)
+    _say_saved(request, saved)
+    return redirect("email_settings:settings")
+
+
+def _say_saved(request: HttpRequest, saved: SesSettings) -> None:
+    """Say that it is saved, and what AWS named as missing."""
+    problems = [problem["title"] for problem in saved.check_problems]
+    if problems:
+        messages.warning(
+            request,
+            f"Settings saved. AWS named something to mend: {' '.join(problems)} "
+            "The checklist says how.",
+        )
+    else:
+        messages.success(request, "Settings saved. The next message uses them.")
+
+
+@admin_required
+@require_POST
+def settings_check(request: HttpRequest) -> HttpResponse:
+    """Ask AWS again about what is saved."""
+    try:
+        services.check_again()
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "Checked. The checklist shows what AWS said.")
+    return redirect("email_settings:settings")
+
+
+def _page(
+    request: HttpRequest,
+    stored: SesSettings,
+    form: SettingsForm,
+    *,
+    refusal: SettingsRefusedError | None = None,
+) -> HttpResponse:
+    checks = checklist(_evidence(stored))
+    context: dict[str, Any] = {
+        "stored": stored,
+        "form": form,
+        "refusal": refusal,
+        "what_stays": _what_stays(stored),
+        "policy": iam_policy(),
+        "checks": checks,
+        "checks_done": sum(check.tone == "ok" for check in checks),
+        "test_form": TestMailForm(
+            initial={"recipient": request.user.get_username()}, auto_id="test_%s"
+        ),
+        "test_refusal": services.why_no_test(stored),
+        "live_refusal": services.why_not_live(stored),
+    }
+    return render(request, "email_settings/settings.html", context)
+
+
+def _evidence(stored: SesSettings) -> Evidence:
+    status = MailStatus(stored)
+    return Evidence(
+        settings=stored,
+        hold=status.hold,
+        last_test=mails().tests().first(),
+        worker_is_running=status.worker_is_running,
+    )
+
+
+def _what_stays(stored: SesSettings) -> str:
+    """What a refused save leaves as it was."""
+    if stored.is_configured:
+        return "The settings saved before stay in use."
+    return "Nothing is saved yet, and no message is lost meanwhile."
