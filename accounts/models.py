@@ -1,13 +1,16 @@
 """People, their invitations, and what admins did."""
 
 import secrets
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from email_settings.models import OutboxMessage
 
@@ -55,6 +58,14 @@ class UserQuerySet(models.QuerySet["User"]):
     def admins(self) -> Self:
         return self.filter(role=Role.ADMIN)
 
+    def matching(self, text: str) -> Self:
+        """People with the text in their name or e-mail address; everybody for ""."""
+        if not text:
+            return self
+        return self.filter(
+            models.Q(name__icontains=text) | models.Q(email__icontains=text)
+        )
+
 
 class User(AbstractBaseUser):
     """A person who may sign in. Changed through accounts.services only."""
@@ -71,6 +82,8 @@ class User(AbstractBaseUser):
     time_zone = models.CharField(max_length=64, default="UTC")
     theme = models.CharField(max_length=8, choices=Theme.choices, default=Theme.AUTO)
     date_joined = models.DateTimeField(default=timezone.now)
+    # Grows to end every session and void every reset link this person has.
+    session_epoch = models.PositiveIntegerField(default=0)
 
     objects: ClassVar[UserManager] = UserManager.from_queryset(UserQuerySet)()
 
@@ -108,6 +121,20 @@ class User(AbstractBaseUser):
     def get_short_name(self) -> str:
         return self.name.split(" ")[0] if self.name else self.email
 
+    def get_session_auth_hash(self) -> str:
+        """Return what a session must know to go on: it changes with the password and the epoch."""
+        return self._session_hash(None)
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        for secret in settings.SECRET_KEY_FALLBACKS:
+            yield self._session_hash(secret)
+
+    def _session_hash(self, secret: str | None) -> str:
+        value = f"{self.session_epoch}:{self.password}"
+        return salted_hmac(
+            "accounts.session", value, secret=secret, algorithm="sha256"
+        ).hexdigest()
+
     # django.contrib.auth asks these of every user; permissions here are roles.
     def has_perm(self, perm: str, obj: object = None) -> bool:
         return False
@@ -120,12 +147,31 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def pending(self) -> Self:
+        """Neither accepted nor revoked; some of them may have expired."""
+        return self.filter(accepted_at=None, revoked_at=None)
+
+    def valid_at(self, moment: datetime) -> Self:
+        """Those whose link opens the door at the moment."""
+        return self.pending().filter(expires_at__gt=moment)
+
+    def matching(self, text: str) -> Self:
+        return self.filter(email__icontains=text) if text else self
+
+
 class Invitation(models.Model):
     """One address that was asked to join. Changed through accounts.services only.
 
     The link's token is not stored: it is computed from this row's nonce and the
     installation's secret key, so a copy of the database opens no door.
     """
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"  # the link works
+        EXPIRED = "expired", "Expired"  # nobody used it in time
+        ACCEPTED = "accepted", "Accepted"  # the person is in
+        REVOKED = "revoked", "Revoked"  # an admin took it back
 
     email = models.EmailField("e-mail address", max_length=254)
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.REQUESTER)
@@ -149,7 +195,12 @@ class Invitation(models.Model):
         related_name="+",
     )
 
+    objects: ClassVar[InvitationQuerySet] = InvitationQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="invitation_newest")
+        ]
         constraints = [
             # Two admins who invite the same address at once make one invitation.
             models.UniqueConstraint(
@@ -162,9 +213,22 @@ class Invitation(models.Model):
     def __str__(self) -> str:
         return self.email
 
+    @property
+    def state(self) -> State:
+        if self.accepted_at:
+            return self.State.ACCEPTED
+        if self.revoked_at:
+            return self.State.REVOKED
+        if self.expires_at <= timezone.now():
+            return self.State.EXPIRED
+        return self.State.OPEN
+
 
 class AuditEntry(models.Model):
-    """What an admin did, append-only."""
+    """What somebody did to a person or an invitation, append-only.
+
+    It reads as a sentence: actor, action, target (an address), details.
+    """
 
     actor = models.ForeignKey(
         User, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -173,6 +237,13 @@ class AuditEntry(models.Model):
     target = models.CharField(max_length=254, blank=True)
     details = models.CharField(max_length=254, blank=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [
+            # the history on a person's page
+            models.Index(fields=["target", "-created_at", "-id"], name="audit_about")
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"

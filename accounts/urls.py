@@ -1,7 +1,50 @@
-"""Addresses of the accounts room."""
+"""Addresses of the accounts room. Signing in: sign_in_urls.py."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from accounts.views import entry, invitations, people, profile
 
 app_name = "accounts"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    # ways in
+    path("setup/", entry.setup, name="setup"),
+    path("invitations/<str:token>/", entry.invitation_accept, name="invitation-accept"),
+    # oneself
+    path("profile/", profile.profile, name="profile"),
+    # people
+    path("admin-panel/users/", people.user_list, name="user-list"),
+    path("admin-panel/users/<int:user_id>/", people.user_detail, name="user-detail"),
+    path("admin-panel/users/<int:user_id>/role/", people.user_role, name="user-role"),
+    path(
+        "admin-panel/users/<int:user_id>/deactivate/",
+        people.user_deactivate,
+        name="user-deactivate",
+    ),
+    path(
+        "admin-panel/users/<int:user_id>/reactivate/",
+        people.user_reactivate,
+        name="user-reactivate",
+    ),
+    # invitations
+    path(
+        "admin-panel/users/invite/",
+        invitations.invitation_create,
+        name="invitation-create",
+    ),
+    path(
+        "admin-panel/users/invitations/<int:invitation_id>/resend/",
+        invitations.invitation_resend,
+        name="invitation-resend",
+    ),
+    path(
+        "admin-panel/users/invitations/<int:invitation_id>/revoke/",
+        invitations.invitation_revoke,
+        name="invitation-revoke",
+    ),
+    path(
+        "admin-panel/users/invitations/<int:invitation_id>/link/",
+        invitations.invitation_link,
+        name="invitation-link",
+    ),
+]

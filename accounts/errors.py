@@ -1,0 +1,23 @@
+"""Why something about people is refused, in words for people."""
+
+from ticketflow.errors import DomainError
+
+
+class AlreadySetUpError(DomainError):
+    """Somebody else made the first admin."""
+
+
+class LastAdminError(DomainError):
+    """Without this person nobody could run the help desk."""
+
+
+class OwnAccountError(DomainError):
+    """Nobody locks themselves out."""
+
+
+class TooManyAddressesError(DomainError):
+    """More invitations at once than anybody means to send."""
+
+
+class InvitationClosedError(DomainError):
+    """The invitation was accepted, revoked or renewed in the meantime, or has expired."""

@@ -1,0 +1,105 @@
+"""Admin Panel → User Management → Invite User, and what becomes of invitations."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
+
+from accounts import access, services
+from accounts.forms import InviteForm
+from accounts.invitations import link_for
+from accounts.models import Invitation
+from ticketflow.errors import DomainError
+from ticketflow.lib.access import admin_required
+
+# More mails than this are sent only after the number was seen on the button.
+HANDFUL = 5
+
+
+@admin_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation_create(request: HttpRequest) -> HttpResponse:
+    """Invite one or many; many after a second look at how many mails that makes."""
+    form = InviteForm(request.POST or None)
+    context: dict[str, object] = {"form": form}
+    if form.is_valid():
+        emails = form.cleaned_data["emails"]
+        known = access.why_not_invited(emails)
+        count = len(emails) - len(known)
+        if count <= HANDFUL or request.POST.get("confirmed") == str(count):
+            _invite(request, form, known)
+            return redirect("accounts:user-list")
+        context |= {"count": count, "known": known}
+    return render(request, "accounts/invitation_create.html", context)
+
+
+@admin_required
+@require_POST
+def invitation_resend(request: HttpRequest, invitation_id: int) -> HttpResponse:
+    actor = access.signed_in(request)
+    try:
+        invitation = services.resend_invitation(
+            actor=actor, invitation_id=invitation_id
+        )
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(
+            request,
+            f"A new invitation is on its way to {invitation.email}. "
+            "The earlier link no longer works.",
+        )
+    return redirect("accounts:user-list")
+
+
+@admin_required
+@require_POST
+def invitation_revoke(request: HttpRequest, invitation_id: int) -> HttpResponse:
+    actor = access.signed_in(request)
+    try:
+        invitation = services.revoke_invitation(
+            actor=actor, invitation_id=invitation_id
+        )
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(
+            request,
+            f"The invitation of {invitation.email} is revoked. Its link is dead.",
+        )
+    return redirect("accounts:user-list")
+
+
+@admin_required
+@never_cache
+@require_safe
+def invitation_link(request: HttpRequest, invitation_id: int) -> HttpResponse:
+    """Show the link that was mailed, for another way to hand it over."""
+    invitation = access.get_invitation(access.signed_in(request), invitation_id)
+    is_open = invitation.state == Invitation.State.OPEN
+    return render(
+        request,
+        "accounts/invitation_link.html",
+        {
+            "invitation": invitation,
+            "link": link_for(invitation) if is_open else "",
+        },
+    )
+
+
+def _invite(request: HttpRequest, form: InviteForm, known: dict[str, str]) -> None:
+    made = services.invite_users(actor=access.signed_in(request), **form.cleaned_data)
+    if made:
+        names = made[0].email if len(made) == 1 else f"{len(made)} people"
+        messages.success(
+            request,
+            f"{names} invited. Each gets an e-mail with a link that is valid for "
+            "7 days.",
+        )
+    for email, reason in sorted(known.items()):
+        messages.warning(request, f"Not invited: {email} {reason}.")
