@@ -1,13 +1,14 @@
 """What app.js adds to plain HTML, on a page that has one of each."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 from django.template import Context, Template
 from django.test import RequestFactory
 from playwright.sync_api import Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
+
+from ticketflow.tests.browser.conftest import Axe
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -57,11 +58,11 @@ def sample(page: Page, live_server: LiveServer) -> Page:
     return page
 
 
-def test_page_is_accessible(sample: Page, axe: Callable[..., None]) -> None:
-    axe(sample)
+def test_page_is_accessible(sample: Page, axe: Axe) -> None:
+    assert axe(sample) == []
     sample.keyboard.press("?")
     expect(sample.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
-    axe(sample)
+    assert axe(sample) == []
 
 
 def test_two_keys_in_a_row_follow_a_link(sample: Page) -> None:

@@ -1,0 +1,292 @@
+"""axe-core finds nothing on any page: wide and narrow, light and dark, menus open or shut."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from accounts import invitations, services
+from accounts.models import INVITATION_LIFETIME, Invitation, Role, User
+from email_settings.models import (
+    Brand,
+    DeliveryAttempt,
+    OutboxMessage,
+    SesSettings,
+    WorkerHeartbeat,
+)
+from ticketflow.lib.localfiles import read_or_create_secret
+from ticketflow.tests.browser.conftest import Axe, SignIn
+from tickets import services as tickets
+from tickets.models import Queue, Ticket
+from tickets.tests.builders import make_file, make_ticket
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+WIDE = (1440, 900)
+NARROW = (390, 844)
+State = OutboxMessage.State
+
+
+@dataclass
+class Desk:
+    """A help desk with one of each, and who is in it."""
+
+    people: dict[str, User]
+    ticket: Ticket
+    queue: Queue
+    invitation: Invitation
+    messages: dict[str, OutboxMessage] = field(default_factory=dict)
+
+
+@pytest.fixture
+def desk(
+    brand: Brand,
+    admin: User,
+    agent: User,
+    requester: User,
+    outsider: User,
+    queue: Queue,
+) -> Desk:
+    ticket = make_ticket(
+        requester=requester,
+        queue=queue,
+        body="It began **this morning**:\n\n- cable\n- Wi-Fi\n\n`timeout 1200s`",
+        files=[make_file("screen.png")],
+        priority=Ticket.Priority.URGENT,
+        watcher_emails=[outsider.email],
+    )
+    for priority in Ticket.Priority:
+        make_ticket(
+            requester=outsider,
+            queue=queue,
+            subject=f"A {priority.label.lower()} thing with a rather long summary",
+            priority=priority,
+        )
+    tickets.assign(actor=agent, number=ticket.pk, assignee=agent)
+    tickets.add_internal_note(actor=agent, number=ticket.pk, body="The gateway again.")
+    tickets.add_public_reply(
+        actor=agent, number=ticket.pk, body="Which client?", then_status="pending"
+    )
+    services.deactivate_user(actor=admin, user_id=outsider.pk)
+    [invitation] = services.invite_users(
+        actor=admin, emails=["ines@larkfield.example"], role=Role.AGENT, note="Welcome."
+    )
+    SesSettings.objects.create(
+        region="eu-west-2",
+        from_email="help@larkfield.example",
+        from_name="Larkfield",
+        mode=SesSettings.Mode.LIVE,
+        hold_code="credentials_refused",
+        held_since=timezone.now() - timedelta(minutes=20),
+    )
+    WorkerHeartbeat.objects.create(name="web-1")
+    return Desk(
+        people={"admin": admin, "agent": agent, "requester": requester},
+        ticket=ticket,
+        queue=queue,
+        invitation=invitation,
+        messages=one_message_in_each_state(),
+    )
+
+
+def one_message_in_each_state() -> dict[str, OutboxMessage]:
+    now = timezone.now()
+    messages = {}
+    for state in State:
+        message = OutboxMessage.objects.create(
+            kind="test" if state == State.SENT else "public_reply",
+            recipient=f"{state}@larkfield.example",
+            subject="Re: [#1] VPN drops every 20 minutes",
+            text_body="Which client?",
+            html_body="<p>Which client?</p>",
+            state=state,
+            reason="The mailbox does not exist." if state == State.FAILED else "",
+            sent_at=now if state == State.SENT else None,
+            claim_token="x" if state == State.SENDING else "",
+            lease_until=now if state == State.SENDING else None,
+        )
+        DeliveryAttempt.objects.create(
+            message=message,
+            number=1,
+            worker="web-1",
+            region="eu-west-2",
+            finished_at=now,
+        )
+        messages[str(state)] = message
+    return messages
+
+
+def path(name: str, *args: Any, query: str = "") -> Callable[[Desk], str]:
+    """Return the address of a page, of one thing of the desk where `args` say which."""
+
+    def of(desk: Desk) -> str:
+        values = [arg(desk) if callable(arg) else arg for arg in args]
+        return reverse(name, args=values) + query
+
+    return of
+
+
+def ticket(desk: Desk) -> int:
+    return desk.ticket.pk
+
+
+def message(state: str) -> Callable[[Desk], Any]:
+    return lambda desk: desk.messages[state].uid
+
+
+def invitation_link(desk: Desk) -> str:
+    return invitations.link_for(desk.invitation).removeprefix(settings.SITE_URL)
+
+
+PAGES: list[tuple[str, Callable[[Desk], str]]] = [
+    # before one is in
+    ("nobody", path("account_login")),
+    ("nobody", path("account_reset_password")),
+    ("nobody", path("account_reset_password_done")),
+    ("nobody", invitation_link),
+    ("nobody", path("accounts:invitation-accept", "1.nonsense")),
+    ("nobody", lambda desk: "/no-such-page/"),
+    # requesters
+    ("requester", path("tickets:ticket-list")),
+    ("requester", path("tickets:ticket-create")),
+    ("requester", path("tickets:ticket-detail", ticket)),
+    ("requester", path("accounts:profile")),
+    ("requester", path("account_change_password")),
+    ("requester", path("admin-overview")),  # refused
+    # agents
+    ("agent", path("tickets:ticket-list", query="?view=open")),
+    ("agent", path("tickets:ticket-list", query="?view=mine")),
+    ("agent", path("tickets:ticket-list", query="?q=nothing+like+it")),
+    ("agent", path("tickets:ticket-create")),
+    ("agent", path("tickets:ticket-detail", ticket)),
+    ("agent", path("accounts:profile")),
+    # admins
+    ("admin", path("admin-overview")),
+    ("admin", path("email_settings:settings")),
+    ("admin", path("email_settings:settings-go-live")),
+    ("admin", path("email_settings:settings-rehearse")),
+    ("admin", path("email_settings:test-detail", message("sent"))),
+    ("admin", path("email_settings:message-list")),
+    ("admin", path("email_settings:message-list", query="?state=held")),
+    ("admin", path("email_settings:message-detail", message("failed"))),
+    ("admin", path("email_settings:message-detail", message("held"))),
+    ("admin", path("accounts:user-list")),
+    (
+        "admin",
+        path("accounts:user-detail", lambda desk: desk.people["agent"].pk),
+    ),
+    ("admin", path("accounts:invitation-create")),
+    ("admin", path("tickets:queue-list")),
+    ("admin", path("tickets:queue-create")),
+    ("admin", path("tickets:queue-update", lambda desk: desk.queue.pk)),
+]
+
+
+def find(page: Page, axe: Axe) -> list[str]:
+    """Look at the page as it is, wide and narrow, light and dark."""
+    found = []
+    for width, height in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="light")
+        found += axe(page)
+        if page.evaluate(
+            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        ):
+            found.append(f"{page.url} scrolls sideways at {width} px")
+        page.emulate_media(color_scheme="dark")
+        # Nothing but colours differs.
+        found += axe(page, only_contrast=True)
+    return found
+
+
+@pytest.mark.parametrize("role", ["nobody", "requester", "agent", "admin"])
+def test_pages(
+    role: str,
+    desk: Desk,
+    page: Page,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    axe: Axe,
+) -> None:
+    if role != "nobody":
+        sign_in(desk.people[role])
+    found = []
+    for who, path_of in PAGES:
+        if who == role:
+            page.goto(live_server.url + path_of(desk))
+            found += find(page, axe)
+    assert found == []
+
+
+def test_first_run(page: Page, live_server: LiveServer, axe: Axe) -> None:
+    token = read_or_create_secret(settings.DATA_DIR / "setup_token")
+    page.goto(f"{live_server.url}{reverse('accounts:setup')}?token={token}")
+    assert find(page, axe) == []
+    page.goto(f"{live_server.url}{reverse('accounts:setup')}")
+    assert find(page, axe) == []
+
+
+def test_expired_invitation(
+    desk: Desk, page: Page, live_server: LiveServer, axe: Axe
+) -> None:
+    desk.invitation.expires_at = timezone.now() - INVITATION_LIFETIME
+    desk.invitation.save()
+    page.goto(live_server.url + invitation_link(desk))
+    assert find(page, axe) == []
+
+
+@pytest.mark.parametrize(
+    ("who", "path_of", "button"),
+    [
+        ("nobody", path("account_login"), "Sign in"),
+        ("requester", path("tickets:ticket-create"), "Send ticket"),
+        ("admin", path("email_settings:settings"), "Save Settings"),
+        ("admin", path("accounts:invitation-create"), "Send invitation"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refused_forms(
+    who: str,
+    path_of: Callable[[Desk], str],
+    button: str,
+    desk: Desk,
+    page: Page,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    axe: Axe,
+) -> None:
+    if who != "nobody":
+        sign_in(desk.people[who])
+    page.goto(live_server.url + path_of(desk))
+    page.locator("form").evaluate_all(
+        "forms => forms.forEach(f => f.noValidate = true)"
+    )
+    page.locator("main").get_by_role("button", name=button).click()
+    expect(page.get_by_role("alert").first).to_be_visible()
+    expect(page).to_have_title("Error: " + page.title().removeprefix("Error: "))
+    assert find(page, axe) == []
+
+
+def test_menus_and_dialogs(
+    desk: Desk, page: Page, sign_in: SignIn, live_server: LiveServer, axe: Axe
+) -> None:
+    sign_in(desk.people["admin"])
+    page.goto(f"{live_server.url}{reverse('tickets:ticket-list')}?view=open")
+    page.keyboard.press("Control+k")
+    assert axe(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert axe(page) == []
+    page.keyboard.press("Escape")
+    page.locator("summary.me").click()
+    assert axe(page) == []
+    page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    page.get_by_role("button", name="Open navigation").click()
+    assert axe(page) == []
