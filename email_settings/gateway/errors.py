@@ -565,7 +565,8 @@ def _signature(reply: _Reply) -> str:
 
 
 def _rejected(reply: _Reply) -> str:
-    if "not verified" in reply.message:
+    # The second wording is that of moto and of older replies.
+    if re.search("not verified|not have authority", reply.message):
         return _not_verified(reply)
     is_paused = "paused" in reply.message.lower()
     return "sending_paused_by_aws" if is_paused else "message_rejected"

@@ -1,0 +1,47 @@
+"""Stand-ins for AWS, over real HTTP."""
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from email_settings.credentials import Credentials, Secret
+from email_settings.tests.builders import ACCESS_KEY_ID, SECRET
+from email_settings.tests.fake_ses import FakeSes, running_fake_ses
+
+
+@pytest.fixture
+def credentials() -> Credentials:
+    return Credentials(ACCESS_KEY_ID, Secret(SECRET), "eu-west-1")
+
+
+@pytest.fixture
+def fake_ses(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSes]:
+    """A scripted server that the AWS SDK takes for AWS."""
+    with running_fake_ses() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server
+
+
+@pytest.fixture
+def moto_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A moto server that the AWS SDK takes for AWS, with one verified domain."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    verify_in_moto("larkfield.example")
+    yield url
+    server.stop()
+
+
+def verify_in_moto(identity: str) -> None:
+    client = boto3.session.Session(
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET,
+        region_name="eu-west-1",
+    ).client("sesv2")
+    client.create_email_identity(EmailIdentity=identity)
+    client.close()
