@@ -1,7 +1,7 @@
 """What people may send to the tickets room, field by field."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import validate_email
 
 from accounts.models import User
+from ticketflow.lib.choice_cards import ChoiceCard
 from tickets import transitions
-from tickets.listing import LIST_VIEWS
+from tickets.listing import LIST_VIEWS, PAGE_SIZE
 from tickets.models import Queue, Ticket
 
 if TYPE_CHECKING:  # Django's own classes take no type between brackets
@@ -26,7 +27,7 @@ else:
 MAX_BODY = 50_000
 MAX_WATCHERS_AT_ONCE = 10
 
-Choices = list[tuple[str, str]]
+Choices = list[tuple[Any, str]]
 
 
 class ManyFilesInput(forms.FileInput):
@@ -38,7 +39,7 @@ class FilesField(forms.FileField):
 
     widget = ManyFilesInput
 
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:  # type: ignore[override]
+    def clean(self, data: Any, initial: Any = None) -> "list[UploadedFile[Any]]":
         one_by_one = data if isinstance(data, list) else [data] if data else []
         return [super(FilesField, self).clean(file, initial) for file in one_by_one]
 
@@ -65,6 +66,10 @@ class EmailListField(forms.CharField):
         return addresses
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 16
+
+
 class NumbersField(forms.Field):
     """The numbers of the ticked rows."""
 
@@ -76,27 +81,14 @@ class NumbersField(forms.Field):
 
     def clean(self, value: Any) -> list[int]:
         values = super().clean(value)
-        try:
-            return list(dict.fromkeys(int(number) for number in values))
-        except (TypeError, ValueError):
-            raise ValidationError(self.error_messages["invalid"]) from None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A choice card: a title with a line under it."""
-
-    title: str
-    description: str
-    icon: str = ""
-
-    def __str__(self) -> str:
-        return self.title
+        if len(values) > PAGE_SIZE or not all(map(_is_number, values)):
+            raise ValidationError(self.error_messages["invalid"])
+        return list(dict.fromkeys(map(int, values)))
 
 
 class QueueField(_QueueChoiceField):
     def label_from_instance(self, obj: Queue) -> Any:
-        return Choice(obj.name, obj.description, obj.icon)
+        return ChoiceCard(obj.name, obj.description, obj.icon)
 
 
 class SubmissionForm(forms.Form):
@@ -147,15 +139,18 @@ class TicketForm(SubmissionForm):
     priority = forms.TypedChoiceField(
         label="How much does it hold you up?",
         choices=[
-            (Ticket.Priority.LOW, Choice("A little", "Annoying, I can work")),
-            (Ticket.Priority.NORMAL, Choice("Noticeably", "Part of my work waits")),
-            (Ticket.Priority.HIGH, Choice("I cannot work", "Or a whole team is stuck")),
+            (Ticket.Priority.LOW, ChoiceCard("A little", "Annoying, I can work")),
+            (Ticket.Priority.NORMAL, ChoiceCard("Noticeably", "Part of my work waits")),
+            (
+                Ticket.Priority.HIGH,
+                ChoiceCard("I cannot work", "Or a whole team is stuck"),
+            ),
         ],
         coerce=lambda value: Ticket.Priority(int(value)),
         initial=Ticket.Priority.NORMAL,
         widget=forms.RadioSelect(attrs={"class": "choices-3"}),
     )
-    files = FilesField(
+    files = FilesField(  # type: ignore[assignment]
         label="Photos and files",
         required=False,
         help_text="Up to 5 files, 20 MB each. Please no passwords.",
@@ -219,7 +214,9 @@ class RequesterReplyForm(SubmissionForm):
             "Attach the rest as a file.",
         },
     )
-    files = FilesField(label="Add photos or files", required=False)
+    files = FilesField(  # type: ignore[assignment]
+        label="Add photos or files", required=False
+    )
     # The newest public comment that stood on the page: see timeline.newer_than.
     seen = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
 
@@ -276,48 +273,48 @@ class PropertiesForm(forms.Form):
             "queue": ticket.queue_id,
         }
         super().__init__(data, initial=initial)
-        people: dict[str, User | None] = {str(agent.pk): agent for agent in agents}
+        self._people = {str(agent.pk): agent for agent in agents}
         if ticket.assignee is not None:  # an agent no more, and still the assignee
-            people.setdefault(str(ticket.assignee.pk), ticket.assignee)
-        heaps = {str(q.pk): q for q in queues if q.is_active or q == ticket.queue}
+            self._people.setdefault(str(ticket.assignee.pk), ticket.assignee)
+        self._heaps = {str(q.pk): q for q in queues if q.is_active or q == ticket.queue}
         self._choose(
-            "status",
-            [(one.value, one.label) for one in _statuses(user, ticket)],
-            Ticket.Status,
+            "status", [(one.value, one.label) for one in _statuses(user, ticket)]
         )
         self._choose(
             "priority",
             [(str(value), label) for value, label in Ticket.Priority.choices],
-            lambda value: Ticket.Priority(int(value)),
         )
         self._choose(
             "assignee",
-            [("", "Nobody"), *((key, str(one)) for key, one in people.items())],
-            people.__getitem__,
-            required=False,
+            [("", "Nobody"), *((key, str(one)) for key, one in self._people.items())],
         )
-        self._choose(
-            "queue",
-            [(key, one.name) for key, one in heaps.items()],
-            heaps.__getitem__,
-        )
+        self._choose("queue", [(key, one.name) for key, one in self._heaps.items()])
 
-    def _choose(
-        self, name: str, choices: Any, coerce: Any, *, required: bool = True
-    ) -> None:
-        self.fields[name] = forms.TypedChoiceField(
+    def _choose(self, name: str, choices: Choices) -> None:
+        self.fields[name] = forms.ChoiceField(
             label=name.capitalize(),
             choices=choices,
-            coerce=coerce,
-            required=required,
-            empty_value=None,
+            required=name != "assignee",
             show_hidden_initial=True,
             widget=forms.Select(attrs={"class": "select-quiet"}),
         )
 
+    def clean(self) -> None:
+        """A value that was left alone is no mistake, even if it is not offered any more."""
+        for name in set(self.errors) - set(self.changed_data):
+            del self.errors[name]
+
     def changes(self) -> dict[str, Any]:
         """What the person changed, by field; call it on a valid form only."""
-        return {name: self.cleaned_data[name] for name in self.changed_data}
+        meant: dict[str, Callable[[str], Any]] = {
+            "status": Ticket.Status,
+            "priority": lambda value: Ticket.Priority(int(value)),
+            "assignee": self._people.get,
+            "queue": self._heaps.get,
+        }
+        return {
+            name: meant[name](self.cleaned_data[name]) for name in self.changed_data
+        }
 
 
 def _statuses(user: User, ticket: Ticket) -> list[Ticket.Status]:
@@ -338,6 +335,13 @@ class WatcherForm(forms.Form):
     )
 
 
+SORTS = [
+    ("updated", "Newest activity first"),
+    ("oldest", "Oldest activity first"),
+    ("priority", "Most urgent first"),
+]
+
+
 class TicketFilterForm(forms.Form):
     """What the list shows and in which order; it lives in the address.
 
@@ -347,37 +351,31 @@ class TicketFilterForm(forms.Form):
 
     view = forms.ChoiceField(required=False)
     q = forms.CharField(required=False, max_length=200)
-    status = forms.MultipleChoiceField(required=False, choices=Ticket.Status.choices)
-    priority = forms.TypedMultipleChoiceField(
-        required=False, choices=Ticket.Priority.choices, coerce=int
-    )
+    status = forms.MultipleChoiceField(required=False)
+    priority = forms.TypedMultipleChoiceField(required=False, coerce=int)
     assignee = forms.MultipleChoiceField(required=False)
     queue = forms.MultipleChoiceField(required=False)
     requester = forms.IntegerField(required=False, min_value=1)
-    sort = forms.ChoiceField(
-        required=False,
-        choices=[
-            ("updated", "Newest activity first"),
-            ("oldest", "Oldest activity first"),
-            ("priority", "Most urgent first"),
-        ],
-    )
+    sort = forms.ChoiceField(required=False, choices=SORTS)
     cursor = forms.CharField(required=False, max_length=500)
 
     def __init__(
         self, data: Any, *, agents: Sequence[User], queues: Sequence[Queue]
     ) -> None:
         super().__init__(data)
+        self.offers: dict[str, Choices] = {}
         self._offer("view", [(slug, view.title) for slug, view in LIST_VIEWS.items()])
+        self._offer("status", Ticket.Status.choices)
+        self._offer("priority", Ticket.Priority.choices)
+        self._offer("queue", [(one.pk, one.name) for one in queues])
         self._offer(
             "assignee",
             [
                 ("me", "Me"),
                 ("nobody", "Nobody"),
-                *((str(agent.pk), str(agent)) for agent in agents),
+                *((agent.pk, str(agent)) for agent in agents),
             ],
         )
-        self._offer("queue", [(str(one.pk), one.name) for one in queues])
 
     def menus(self) -> "list[FilterMenu]":
         """Return the filters with what is chosen in each; call it after is_valid()."""
@@ -391,18 +389,15 @@ class TicketFilterForm(forms.Form):
     def _menu(self, name: str, title: str) -> "FilterMenu":
         chosen = {str(value) for value in self.cleaned_data.get(name, ())}
         options = [
-            FilterOption(value, str(label), is_chosen=str(value) in chosen)
-            for value, label in self._choices(name).choices
+            FilterOption(value, label, is_chosen=str(value) in chosen)
+            for value, label in self.offers[name]
         ]
         return FilterMenu(name, title, options)
 
     def _offer(self, name: str, choices: Choices) -> None:
-        self._choices(name).choices = choices
-
-    def _choices(self, name: str) -> forms.ChoiceField:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
-        return field
+        field.choices = self.offers[name] = choices
 
 
 @dataclass(frozen=True)
@@ -469,7 +464,7 @@ class QueueForm(_QueueModelForm):
 
     icon = forms.ChoiceField(
         choices=[
-            (name, Choice(title, "", name))
+            (name, ChoiceCard(title, "", name))
             for name, title in [
                 ("inbox", "Tray"),
                 ("laptop", "Computer"),

@@ -89,7 +89,7 @@ def narrow(tickets: TicketQuerySet, user: User, filters: Filters) -> TicketQuery
     if filters.priorities:
         tickets = tickets.filter(priority__in=filters.priorities)
     if filters.queues:
-        tickets = tickets.filter(queue__in=filters.queues)
+        tickets = tickets.filter(queue__in=[int(one) for one in filters.queues])
     if filters.requester:
         tickets = tickets.filter(requester=filters.requester)
     if filters.assignees:

@@ -20,7 +20,7 @@ def ticket_bulk(request: AuthenticatedRequest) -> HttpResponse:
     form = BulkForm(request.POST)
     if not form.is_valid():
         for refusals in form.errors.values():
-            messages.error(request, " ".join(refusals))
+            messages.error(request, " ".join(map(str, refusals)))
         return _back_to_list(form)
     numbers, change = form.cleaned_data["ticket"], form.cleaned_data["do"]
     mails = bulk.count_mails(actor=request.user, numbers=numbers, change=change)

@@ -21,9 +21,8 @@ def attachment_detail(
         file,
         as_attachment=True,
         filename=attachment.file_name,
+        content_type=attachment.content_type,
         headers={
-            "Content-Type": attachment.content_type,
-            "Content-Length": str(attachment.size),
             "Content-Security-Policy": "sandbox; default-src 'none'",
             "X-Content-Type-Options": "nosniff",
             "Cross-Origin-Resource-Policy": "same-origin",

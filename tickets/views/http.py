@@ -13,7 +13,7 @@ from ticketflow.errors import DomainError
 class AuthenticatedRequest(HttpRequest):
     """A request of a signed-in person; LoginRequiredMiddleware lets no other through."""
 
-    user: User  # type: ignore[assignment]
+    user: User
 
 
 def attempt(

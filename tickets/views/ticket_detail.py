@@ -1,5 +1,7 @@
 """/tickets/<number>/ and the small forms beside the conversation."""
 
+from collections.abc import Callable
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -10,11 +12,11 @@ from ticketflow.lib.access import agent_required
 from tickets import services
 from tickets.access import get_ticket
 from tickets.forms import PropertiesForm, WatcherForm
-from tickets.models import Queue
+from tickets.models import Queue, Ticket
 from tickets.views.http import AuthenticatedRequest, attempt
 from tickets.views.page import crowd_of, show_ticket
 
-SETTERS = {
+SETTERS: dict[str, Callable[..., Ticket]] = {
     "status": services.change_status,
     "priority": services.change_priority,
     "assignee": services.assign,

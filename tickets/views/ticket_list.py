@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from ticketflow.lib.pagination import paginate
 from tickets.context_processors import Sidebar
-from tickets.forms import TicketFilterForm
+from tickets.forms import SORTS, TicketFilterForm
 from tickets.listing import Filters, find_tickets, how_many
 from tickets.models import Ticket
 from tickets.services import FINISHED
@@ -38,7 +38,7 @@ def _agents_list(request: AuthenticatedRequest) -> HttpResponse:
     page = find_tickets(request.user, filters, form.cleaned_data.get("cursor", ""))
     context = {
         "menus": form.menus(),
-        "sorts": form.fields["sort"].choices,  # type: ignore[attr-defined]
+        "sorts": SORTS,
         "filters": filters,
         "page": page,
         "meta": how_many(filters, page, sidebar.counts),
