@@ -1,5 +1,6 @@
 """The bytes of a mail: 7 bit, CRLF, text and HTML, headers that are never folded wrong."""
 
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -75,4 +76,7 @@ def ascii_address(email: str) -> str:
 
 
 def _address(name: str, email: str) -> Address:
-    return Address(display_name=name, addr_spec=ascii_address(email))
+    try:
+        return Address(display_name=name, addr_spec=ascii_address(email))
+    except (MessageError, IndexError) as error:  # the parser knows both
+        raise ValueError(f"No address that mail can be sent to: {error}") from error

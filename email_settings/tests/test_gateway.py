@@ -182,16 +182,12 @@ CONFIG, IAM, QUOTA, RATE, MSG, NOTSENT, UNKNOWN = (
             CONFIG,
         ),
         (
-            refusal(
-                404, "NotFoundException", "Configuration set <x> does not exist."
-            ),
+            refusal(404, "NotFoundException", "Configuration set <x> does not exist."),
             "configuration_set_missing",
             CONFIG,
         ),
         (
-            refusal(
-                429, "TooManyRequestsException", "Maximum sending rate exceeded."
-            ),
+            refusal(429, "TooManyRequestsException", "Maximum sending rate exceeded."),
             "rate_exceeded",
             RATE,
         ),
@@ -257,9 +253,7 @@ def test_denial_names_the_action_and_the_statement_to_add(
     assert json.loads(statement)["Action"] == ["ses:SendEmail", "ses:SendRawEmail"]
 
 
-def test_wrong_clock_is_told_in_minutes(
-    gateway: SesGateway, fake_ses: FakeSes
-) -> None:
+def test_wrong_clock_is_told_in_minutes(gateway: SesGateway, fake_ses: FakeSes) -> None:
     fake_ses.answer = refusal(
         403,
         "InvalidSignatureException",

@@ -1,0 +1,70 @@
+"""The one door for mail: rows that live and die with the caller's transaction."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from email_settings import credentials, nudge
+from email_settings.models import OutboxMessage
+from email_settings.tests.builders import make_message
+
+pytestmark = pytest.mark.django_db
+
+LINK = "https://help.example.com/invitations/Zm9vYmFyYmF6/"
+
+
+def test_message_is_queued_and_due_at_once() -> None:
+    message = make_message()
+    message.refresh_from_db()
+    assert message.state == OutboxMessage.State.QUEUED
+    assert message.due_at <= timezone.now()
+
+
+def test_message_lives_for_the_usual_days_or_as_long_as_told() -> None:
+    usual, short = make_message(), make_message(lifetime=timedelta(hours=1))
+    assert usual.expires_at == usual.due_at + timedelta(days=3)
+    assert short.expires_at == short.due_at + timedelta(hours=1)
+
+
+def test_change_that_is_rolled_back_mails_nobody(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    def refused_change() -> None:
+        with transaction.atomic():
+            make_message()
+            raise PermissionError
+
+    with django_capture_on_commit_callbacks() as callbacks:
+        with pytest.raises(PermissionError):
+            refused_change()
+    assert not OutboxMessage.objects.exists()
+    assert callbacks == []
+
+
+def test_worker_is_nudged_once_the_change_is_saved(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks() as callbacks:
+        make_message()
+    assert callbacks == [nudge.nudge_worker]
+
+
+def test_secret_body_is_never_readable_in_the_database() -> None:
+    message = make_message(
+        text_body=f"Open {LINK}\n", html_body=f'<a href="{LINK}">', is_secret=True
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM email_settings_outboxmessage")
+        stored = str(cursor.fetchall())
+    assert LINK not in stored
+    assert "Zm9vYmFyYmF6" not in stored
+    message.refresh_from_db()
+    assert credentials.open_body(message) == (f"Open {LINK}\n", f'<a href="{LINK}">')
+
+
+def test_secret_message_without_html_stays_without() -> None:
+    message = make_message(text_body="Text", html_body="", is_secret=True)
+    assert credentials.open_body(message) == ("Text", "")
