@@ -59,11 +59,13 @@ def admin_overview(request: HttpRequest) -> HttpResponse:
     people = overview.people_figures(now)
     tickets = overview.ticket_figures(now)
     has_tickets = tickets.is_any or Ticket.objects.exists()
+    steps = overview.first_steps(mail, people, has_tickets=has_tickets)
     context = {
         "now": now,
         "mail_status": mail,
         "spark_label": f"Mail written per hour over the last 24 hours, {sent.written} in all",
-        "steps": overview.first_steps(mail, people, has_tickets=has_tickets),
+        "steps": steps,
+        "next_step": next((step for step in steps if not step.is_done), None),
         "matters": overview.matters(mail, sent, people, tickets),
         "sent": sent,
         "people": people,

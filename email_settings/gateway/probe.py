@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
 from email_settings.credentials import Credentials
-from email_settings.gateway.errors import Problem, SendError, explain, problem_for
+from email_settings.gateway.errors import (
+    ErrorClass,
+    Problem,
+    SendError,
+    explain,
+    problem_for,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
 TOTAL_SECONDS = 5.0
 _CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=4)
-_SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
+# KeyError is what the SDK makes of a portal's well-formed page where STS's XML should be.
+_SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError, KeyError)
 
 
 @dataclass
@@ -131,6 +138,22 @@ def _session(credentials: Credentials) -> boto3.session.Session:
     )
 
 
+def _explain(error: Exception, *, region: str, from_email: str = "") -> SendError:
+    """Return the problem behind a question; one without an answer has changed nothing."""
+    found = explain(error, from_email=from_email, region=region)
+    if found.problem.kind is not ErrorClass.UNKNOWN:
+        return found
+    if found.problem.code == "aws_failed":
+        code = "aws_unavailable"
+    elif isinstance(error, ReadTimeoutError):
+        code = "connect_timeout"
+    else:
+        code = "not_aws"
+    return SendError(
+        problem_for(code, dot_region=f".{region}"), detail=found.detail, code=found.code
+    )
+
+
 def _ask_who(credentials: Credentials) -> _Identity | SendError:
     """Ask STS, which needs no permission and knows keys of regions not enabled."""
     try:
@@ -140,7 +163,7 @@ def _ask_who(credentials: Credentials) -> _Identity | SendError:
         client = session.client("sts", region_name=region, config=_CONFIG)
         answer = client.get_caller_identity()
     except _SDK_ERRORS as error:
-        return explain(error, region=credentials.region)
+        return _explain(error, region=credentials.region)
     return _Identity(answer.get("Account", ""), answer.get("Arn", ""))
 
 
@@ -149,7 +172,7 @@ def _ask_ses(credentials: Credentials, from_email: str) -> _Sending:
     try:
         client = _session(credentials).client("sesv2", config=_CONFIG)
     except _SDK_ERRORS as error:
-        sending.errors.append(explain(error, region=credentials.region))
+        sending.errors.append(_explain(error, region=credentials.region))
         return sending
     # One after the other: SES allows one such call a second.
     _ask_account(client, sending, credentials.region)
@@ -162,7 +185,7 @@ def _ask_account(client: "SESV2Client", sending: _Sending, region: str) -> None:
     try:
         answer = client.get_account()
     except _SDK_ERRORS as error:
-        sending.errors.append(explain(error, region=region))
+        sending.errors.append(_explain(error, region=region))
         return
     has_production_access = answer.get("ProductionAccessEnabled")
     if has_production_access is not None:
@@ -188,7 +211,7 @@ def _ask_sender(
         except client.exceptions.NotFoundException:
             continue
         except _SDK_ERRORS as error:
-            sending.errors.append(explain(error, from_email=from_email, region=region))
+            sending.errors.append(_explain(error, from_email=from_email, region=region))
             return
         if "VerifiedForSendingStatus" not in answer:
             return
