@@ -7,7 +7,11 @@ addresses (signing up, managing several e-mail addresses, …) do not exist.
 from allauth.account import views
 from django.urls import path, re_path
 
-from accounts.views.sign_in import ChangePasswordView, SignInView
+from accounts.views.sign_in import (
+    ChangePasswordView,
+    ResetPasswordView,
+    SignInView,
+)
 
 urlpatterns = [
     path("login/", SignInView.as_view(), name="account_login"),
@@ -18,7 +22,7 @@ urlpatterns = [
         ChangePasswordView.as_view(),
         name="account_change_password",
     ),
-    path("password/reset/", views.password_reset, name="account_reset_password"),
+    path("password/reset/", ResetPasswordView.as_view(), name="account_reset_password"),
     path(
         "password/reset/done/",
         views.password_reset_done,

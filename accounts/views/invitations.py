@@ -31,10 +31,10 @@ def invitation_create(request: HttpRequest) -> HttpResponse:
         emails = form.cleaned_data["emails"]
         known = access.why_not_invited(emails)
         count = len(emails) - len(known)
-        if count <= HANDFUL or request.POST.get("confirmed") == str(count):
-            _invite(request, form, known)
+        if count > HANDFUL and request.POST.get("confirmed") != str(count):
+            context |= {"count": count, "known": known}
+        elif _invite(request, form, known):
             return redirect("accounts:user-list")
-        context |= {"count": count, "known": known}
     return render(request, "accounts/invitation_create.html", context)
 
 
@@ -92,8 +92,14 @@ def invitation_link(request: HttpRequest, invitation_id: int) -> HttpResponse:
     )
 
 
-def _invite(request: HttpRequest, form: InviteForm, known: dict[str, str]) -> None:
-    made = services.invite_users(actor=access.signed_in(request), **form.cleaned_data)
+def _invite(request: HttpRequest, form: InviteForm, known: dict[str, str]) -> bool:
+    """Invite, and say who was and who was not; False puts the reason into the form."""
+    actor = access.signed_in(request)
+    try:
+        made = services.invite_users(actor=actor, **form.cleaned_data)
+    except DomainError as error:
+        form.add_error(None, str(error))
+        return False
     if made:
         names = made[0].email if len(made) == 1 else f"{len(made)} people"
         messages.success(
@@ -103,3 +109,4 @@ def _invite(request: HttpRequest, form: InviteForm, known: dict[str, str]) -> No
         )
     for email, reason in sorted(known.items()):
         messages.warning(request, f"Not invited: {email} {reason}.")
+    return True

@@ -1,10 +1,15 @@
 """Sign-in, by django-allauth, where its answers differ from ours."""
 
-from allauth.account.views import LoginView, PasswordChangeView
+from allauth.account.views import (
+    LoginView,
+    PasswordChangeView,
+    PasswordResetView,
+)
 from django.http import HttpResponse
 from django.urls import reverse
 
-from accounts.forms import SignInForm
+from accounts.forms import ResetPasswordForm, SignInForm
+from ticketflow.errors import DomainError
 
 TOO_MANY = 429
 
@@ -24,3 +29,19 @@ class ChangePasswordView(PasswordChangeView):
 
     def get_default_success_url(self) -> str:
         return reverse("accounts:profile")
+
+
+class ResetPasswordView(PasswordResetView):
+    """Mails a link; the same page for everybody, also when no mail can be written."""
+
+    def form_valid(self, form: ResetPasswordForm) -> HttpResponse:
+        try:
+            response: HttpResponse = super().form_valid(form)
+        except DomainError:
+            form.add_error(
+                None,
+                "No mail can be written just now. Ask an admin: the Admin Panel says "
+                "what is wrong.",
+            )
+            return self.form_invalid(form)
+        return response

@@ -1,0 +1,424 @@
+"""Inviting people, and what becomes of the invitations."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.http import Http404
+from django.test import Client
+from django.utils import timezone
+
+from accounts import invitations, services
+from accounts.errors import InvitationClosedError, TooManyAddressesError
+from accounts.models import AuditEntry, Invitation, Role, User
+from accounts.tests.builders import emails_of, expire, invite, path_of, token_of
+from email_settings.models import Brand, Lane, OutboxMessage
+
+INVITE = "/admin-panel/users/invite/"
+
+
+@pytest.fixture
+def admin_client(client: Client, admin: User, brand: Brand) -> Client:
+    client.force_login(admin)
+    return client
+
+
+def many(count: int) -> list[str]:
+    return [f"person{number}@larkfield.example" for number in range(count)]
+
+
+def test_an_invited_person_gets_a_mail_with_the_link(admin: User, brand: Brand) -> None:
+    services.invite_users(
+        actor=admin,
+        emails=["Ines@Larkfield.example"],
+        role=Role.AGENT,
+        note="Welcome to Quality & <b>co</b>!",
+    )
+
+    invitation = Invitation.objects.get()
+    mail = OutboxMessage.objects.get()
+    assert invitation.email == "ines@larkfield.example"
+    assert invitation.outbox_message == mail
+    assert (mail.kind, mail.lane) == ("invitation", Lane.SECURITY)
+    assert mail.is_secret
+    assert mail.recipient == "ines@larkfield.example"
+    assert mail.subject == "Ewa Kowalska invited you to Larkfield"
+    assert mail.headers["Auto-Submitted"] == "auto-generated"
+    assert mail.headers["X-Auto-Response-Suppress"] == "All"
+    assert mail.expires_at is not None
+    assert mail.expires_at - mail.created_at > timedelta(days=6)
+
+
+def test_the_mail_carries_note_and_link_in_both_parts(
+    admin: User, brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context: dict[str, object] = {}
+    real = services.outbox.enqueue
+
+    def spy(**given: object) -> OutboxMessage:
+        context.update(given)
+        return real(**given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(services.outbox, "enqueue", spy)
+    services.invite_users(
+        actor=admin,
+        emails=["ines@larkfield.example"],
+        role=Role.REQUESTER,
+        note="Quality & <b>co</b>",
+    )
+
+    link = invitations.link_for(Invitation.objects.get())
+    rendered = services.outbox.render_mail(
+        str(context["template"]),
+        context["context"],  # type: ignore[arg-type]
+    )
+    assert link.startswith(f"{settings.SITE_URL}/invitations/")
+    assert link in rendered.text
+    assert f'href="{link}"' in rendered.html
+    assert "Ewa Kowalska: Quality & <b>co</b>" in rendered.text
+    assert "Quality &amp; &lt;b&gt;co&lt;/b&gt;" in rendered.html
+
+
+def test_several_addresses_in_any_shape_are_invited(admin_client: Client) -> None:
+    response = admin_client.post(
+        INVITE,
+        {
+            "emails": "a@x.example, B@x.example;c@x.example\n <d@x.example>  a@x.example",
+            "role": "agent",
+            "note": "",
+        },
+    )
+
+    assert response.status_code == 302
+    invited = Invitation.objects.order_by("email")
+    assert emails_of(list(invited)) == [f"{name}@x.example" for name in "abcd"]
+    assert {invitation.role for invitation in invited} == {"agent"}
+    assert OutboxMessage.objects.count() == 4
+
+
+def test_each_bad_address_is_named_and_nobody_is_invited(admin_client: Client) -> None:
+    response = admin_client.post(
+        INVITE, {"emails": "good@x.example, bad@, worse", "role": "agent"}
+    )
+
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert "“bad@” is not an e-mail address" in page
+    assert "“worse” is not an e-mail address" in page
+    assert "good@x.example" in page
+    assert not Invitation.objects.exists()
+    assert not OutboxMessage.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"emails": "", "role": "agent"},
+        {"emails": " ,; ", "role": "agent"},
+        {"emails": "a@x.example", "role": "owner"},
+        {"emails": "a@x.example", "role": ""},
+        {"emails": "a@x.example", "role": "agent", "note": "x" * 1001},
+        {"emails": f"{'a' * 250}@x.example", "role": "agent"},
+        {"emails": " ".join(many(51)), "role": "agent"},
+    ],
+)
+def test_bad_input_invites_nobody(admin_client: Client, data: dict[str, str]) -> None:
+    response = admin_client.post(INVITE, data)
+
+    assert response.status_code == 200
+    assert response.context["form"].errors
+    assert not Invitation.objects.exists()
+
+
+def test_the_service_too_refuses_more_than_fifty(admin: User) -> None:
+    with pytest.raises(TooManyAddressesError):
+        services.invite_users(actor=admin, emails=many(51), role=Role.AGENT)
+
+    assert not Invitation.objects.exists()
+
+
+def test_known_addresses_are_named_and_the_others_invited(
+    admin_client: Client, admin: User, agent: User, requester: User
+) -> None:
+    services.deactivate_user(actor=admin, user_id=requester.pk)
+    invite(admin, "open@larkfield.example")
+
+    response = admin_client.post(
+        INVITE,
+        {
+            "emails": "new@larkfield.example open@larkfield.example "
+            f"{agent.email} {requester.email}",
+            "role": "requester",
+        },
+        follow=True,
+    )
+
+    page = response.content.decode()
+    assert "new@larkfield.example invited" in page
+    assert "open@larkfield.example is invited already" in page
+    assert f"{agent.email} has an account already" in page
+    assert f"{requester.email} has an account that is deactivated" in page
+    assert OutboxMessage.objects.filter(kind="invitation").count() == 2
+
+
+def test_many_invitations_are_sent_only_after_the_number_was_seen(
+    admin_client: Client,
+) -> None:
+    data = {"emails": "\n".join(many(6)), "role": "requester", "note": ""}
+
+    first = admin_client.post(INVITE, data)
+    page = first.content.decode().replace("\xa0", " ")
+    assert "Send 6 invitations" in page
+    assert not OutboxMessage.objects.exists()
+
+    second = admin_client.post(INVITE, {**data, "confirmed": "6"})
+    assert second.status_code == 302
+    assert OutboxMessage.objects.count() == 6
+
+
+def test_a_number_that_grew_meanwhile_is_shown_again(admin_client: Client) -> None:
+    data = {"emails": "\n".join(many(7)), "role": "requester", "confirmed": "6"}
+
+    assert admin_client.post(INVITE, data).status_code == 200
+    assert not OutboxMessage.objects.exists()
+
+
+def test_an_expired_invitation_is_renewed_by_inviting_again(admin: User) -> None:
+    old = expire(invite(admin, role=Role.REQUESTER))
+    old_link = path_of(old)
+
+    renewed = invite(admin, role=Role.AGENT)
+
+    assert renewed.pk == old.pk
+    assert renewed.role == Role.AGENT
+    assert renewed.state == Invitation.State.OPEN
+    assert path_of(renewed) != old_link
+
+
+def test_an_open_invitation_is_not_made_twice(admin: User) -> None:
+    invite(admin)
+
+    again = services.invite_users(
+        actor=admin, emails=["INES@larkfield.example"], role=Role.AGENT
+    )
+
+    assert again == []
+    assert OutboxMessage.objects.count() == 1
+
+
+def test_resending_voids_the_old_link_and_mails_a_new_one(
+    admin_client: Client, admin: User
+) -> None:
+    invitation = expire(invite(admin))
+    old = path_of(invitation)
+
+    response = admin_client.post(
+        f"/admin-panel/users/invitations/{invitation.pk}/resend/", follow=True
+    )
+
+    invitation.refresh_from_db()
+    assert "earlier link no longer works" in response.content.decode()
+    assert invitation.expires_at > timezone.now() + timedelta(days=6)
+    assert OutboxMessage.objects.count() == 2
+    anonymous = Client()
+    assert anonymous.get(old).status_code == 404
+    assert anonymous.get(path_of(invitation)).status_code == 200
+
+
+def test_revoking_voids_the_link(admin_client: Client, admin: User) -> None:
+    invitation = invite(admin)
+
+    admin_client.post(f"/admin-panel/users/invitations/{invitation.pk}/revoke/")
+
+    invitation.refresh_from_db()
+    assert invitation.state == Invitation.State.REVOKED
+    assert Client().get(path_of(invitation)).status_code == 410
+    assert OutboxMessage.objects.count() == 1
+
+
+def test_the_revoked_can_be_invited_again(admin: User) -> None:
+    services.revoke_invitation(actor=admin, invitation_id=invite(admin).pk)
+
+    assert invite(admin).state == Invitation.State.OPEN
+
+
+@pytest.mark.parametrize("change", ["resend_invitation", "revoke_invitation"])
+@pytest.mark.parametrize("field", ["accepted_at", "revoked_at"])
+def test_a_closed_invitation_stays_as_it_is(
+    admin: User, field: str, change: str
+) -> None:
+    invitation = invite(admin)
+    Invitation.objects.update(**{field: timezone.now()})
+    before = Invitation.objects.values().get()
+
+    with pytest.raises(InvitationClosedError):
+        getattr(services, change)(actor=admin, invitation_id=invitation.pk)
+
+    assert Invitation.objects.values().get() == before
+    assert OutboxMessage.objects.count() == 1
+
+
+@pytest.mark.parametrize("deed", ["resend", "revoke"])
+def test_acting_on_a_closed_invitation_is_explained(
+    admin_client: Client, admin: User, deed: str
+) -> None:
+    invitation = invite(admin)
+    services.revoke_invitation(actor=admin, invitation_id=invitation.pk)
+
+    response = admin_client.post(
+        f"/admin-panel/users/invitations/{invitation.pk}/{deed}/", follow=True
+    )
+
+    assert "was revoked in the meantime" in response.content.decode()
+
+
+@pytest.mark.parametrize("deed", ["resend", "revoke"])
+def test_changes_need_a_post(admin_client: Client, admin: User, deed: str) -> None:
+    url = f"/admin-panel/users/invitations/{invite(admin).pk}/{deed}/"
+
+    assert admin_client.get(url).status_code == 405
+
+
+@pytest.mark.parametrize("who", ["requester", "agent"])
+def test_only_admins_invite_resend_and_revoke(
+    who: str, admin: User, request: pytest.FixtureRequest
+) -> None:
+    actor = request.getfixturevalue(who)
+    invitation = invite(admin)
+    before = list(Invitation.objects.values())
+
+    with pytest.raises(PermissionDenied):
+        services.invite_users(actor=actor, emails=["x@x.example"], role="agent")
+    for change in (services.resend_invitation, services.revoke_invitation):
+        with pytest.raises(PermissionDenied):
+            change(actor=actor, invitation_id=invitation.pk)
+
+    assert list(Invitation.objects.values()) == before
+
+
+def test_an_unknown_invitation_is_not_found(admin: User) -> None:
+    for change in (services.resend_invitation, services.revoke_invitation):
+        with pytest.raises(Http404):
+            change(actor=admin, invitation_id=999)
+
+
+def test_copy_link_shows_the_link_that_was_mailed(
+    admin_client: Client, admin: User
+) -> None:
+    invitation = invite(admin)
+
+    response = admin_client.get(f"/admin-panel/users/invitations/{invitation.pk}/link/")
+
+    page = response.content.decode()
+    assert invitations.link_for(invitation) in page
+    assert 'data-copy="link"' in page
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize("state", ["expired", "revoked"])
+def test_copy_link_shows_no_dead_link(
+    admin_client: Client, admin: User, state: str
+) -> None:
+    invitation = invite(admin)
+    if state == "expired":
+        expire(invitation)
+    else:
+        services.revoke_invitation(actor=admin, invitation_id=invitation.pk)
+
+    page = admin_client.get(
+        f"/admin-panel/users/invitations/{invitation.pk}/link/"
+    ).content.decode()
+
+    assert token_of(invitation) not in page
+    assert f"this invitation is <b>{state}</b>" in page
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "shown"),
+    [
+        ("queued", "", "Queued"),
+        ("sent", "", "Sent"),
+        ("held", "Amazon SES refuses the keys.", "Held"),
+        ("failed", "The address does not exist.", "Failed"),
+        ("unknown", "No answer came.", "Unknown"),
+    ],
+)
+def test_a_row_shows_what_became_of_its_mail(
+    admin_client: Client, admin: User, state: str, reason: str, shown: str
+) -> None:
+    mail = invite(admin).outbox_message
+    assert mail is not None
+    OutboxMessage.objects.filter(pk=mail.pk).update(
+        state=state, reason=reason, sent_at=timezone.now()
+    )
+
+    page = admin_client.get("/admin-panel/users/").content.decode()
+
+    assert f"{shown}</span>" in page
+    assert reason in page
+
+
+def test_the_list_of_all_shows_accepted_expired_and_revoked(
+    admin_client: Client, admin: User
+) -> None:
+    expire(invite(admin, "expired@x.example"))
+    services.revoke_invitation(
+        actor=admin, invitation_id=invite(admin, "revoked@x.example").pk
+    )
+    services.accept_invitation(
+        token=token_of(invite(admin, "in@x.example")), name="In", password="x y z q 12"
+    )
+
+    pending = admin_client.get("/admin-panel/users/").content.decode()
+    everything = admin_client.get(
+        "/admin-panel/users/?invitations=all"
+    ).content.decode()
+
+    assert "Expired" in pending
+    assert "revoked@x.example" not in pending
+    assert "Revoked</span>" in everything
+    assert "Accepted</span>" in everything
+
+
+def test_every_step_is_in_the_history(admin: User) -> None:
+    invitation = invite(admin)
+    services.resend_invitation(actor=admin, invitation_id=invitation.pk)
+    services.revoke_invitation(actor=admin, invitation_id=invitation.pk)
+
+    told = AuditEntry.objects.order_by("pk").values_list("actor", "action", "target")
+    assert list(told) == [
+        (admin.pk, "invited", "ines@larkfield.example"),
+        (admin.pk, "sent a new invitation to", "ines@larkfield.example"),
+        (admin.pk, "revoked the invitation of", "ines@larkfield.example"),
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_admins_who_invite_the_same_address_make_one_invitation() -> None:
+    admins = [
+        User.objects.create_user(f"{n}@x.example", name=n, role=Role.ADMIN)
+        for n in ("a", "b")
+    ]
+    barrier = threading.Barrier(2, timeout=10)
+    made: list[Invitation] = []
+
+    def race(actor: User) -> None:
+        barrier.wait()
+        made.extend(
+            services.invite_users(
+                actor=actor, emails=["ines@x.example"], role=Role.AGENT
+            )
+        )
+        connection.close()
+
+    racers = [threading.Thread(target=race, args=[actor]) for actor in admins]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+
+    assert len(made) == 1
+    assert OutboxMessage.objects.count() == 1
