@@ -3,18 +3,20 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from tickets.models import Comment, Ticket, TicketWords
-from tickets.querysets import TicketQuerySet
+from tickets.querysets import CappedCount, TicketQuerySet
+from tickets.words import Wanted
 
 # A search looks at the newest tickets that match, so that a common word costs no more.
 MAX_MATCHES = 1000
 MAX_QUERY_LENGTH = 200  # characters; the rest is ignored
-MAX_QUERY_WORDS = 10
+MAX_QUERY_WORDS = 8
+MIN_BEGINNING = 3  # characters; shorter words are meant as they are
 # Characters of one ticket that are indexed: its subject, its people, its newest words.
 # PostgreSQL refuses a tsvector of more than a megabyte.
 MAX_INDEXED_LENGTH = 150_000
@@ -26,23 +28,42 @@ _NUMBER = re.compile(r"#?(\d{1,18})")
 
 
 def matching(queryset: TicketQuerySet, text: str) -> TicketQuerySet:
-    """Keep the tickets with all the words, each at the beginning of one, or that number.
+    """Keep the tickets with all the words, or with that number; MAX_MATCHES at most.
 
-    Looks through subjects, all comments, requesters' names and addresses. Any text is
-    fine: text without a letter or digit finds nothing, an empty one everything.
+    Looks through subjects, all comments, requesters' names and addresses. A rare word
+    finds longer ones that begin with it, too. Any text is fine: text without a letter
+    or digit finds nothing, an empty one everything. Takes one query of its own.
     """
     if not text.strip():
         return queryset
     words = list(words_of(text[:MAX_QUERY_LENGTH]))[:MAX_QUERY_WORDS]
     if not words:
         return queryset.none()
-    newest = TicketWords.objects.filter(words__have_all=words).order_by(
-        "-ticket_number"
-    )
-    found = Q(pk__in=newest.values("ticket_number")[:MAX_MATCHES])
+    found = Q(pk__in=_newest(_wanted(words)))
     if number := _NUMBER.fullmatch(text.strip()):
         found |= Q(pk=int(number[1]))
     return queryset.filter(found)
+
+
+def _newest(wanted: Sequence[Wanted]) -> QuerySet[TicketWords, int]:
+    rows = TicketWords.objects.filter(words__have_all=wanted)
+    return rows.order_by("-ticket_number").values_list("ticket_number", flat=True)[
+        :MAX_MATCHES
+    ]
+
+
+def _wanted(words: Sequence[str]) -> list[Wanted]:
+    """Tell which words may be beginnings of longer ones.
+
+    All but the short and the common: the database collects every row of every longer
+    word before it gives the first, which a word in half of the tickets does not need.
+    """
+    counts = [CappedCount(_newest([Wanted(word)])) for word in words]
+    row = Ticket.objects.order_by("-pk").values_list(*counts).first()
+    return [
+        Wanted(word, is_beginning=len(word) >= MIN_BEGINNING and count < MAX_MATCHES)
+        for word, count in zip(words, row or [0] * len(words), strict=True)
+    ]
 
 
 def words_of(text: str) -> dict[str, None]:

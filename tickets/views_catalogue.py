@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import IntegerField, Subquery
 from django.utils import timezone
 
 from accounts.models import User
 from tickets.models import Ticket
-from tickets.querysets import TicketQuerySet
+from tickets.querysets import CappedCount, TicketQuerySet
 
 # Counting stops here: 1,000 is shown as "999+", and costs the same at a million tickets.
 COUNT_CAP = 1000
@@ -54,13 +53,6 @@ VIEWS = {
     ]
 }
 DEFAULT_VIEW = VIEWS["open"]
-
-
-class CappedCount(Subquery):
-    """How many rows a sliced query gives."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
-    output_field = IntegerField()
 
 
 def counts(user: User) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """A column of words that both databases can look up fast."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -39,20 +40,34 @@ class WordsField(_Field):
         return " ".join(value)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A word to look up. Letters and digits only, so that quotes hold it."""
+
+    word: str
+    is_beginning: bool = False  # longer words that begin with it will do
+
+    def for_postgresql(self) -> str:
+        return f"'{self.word}':*" if self.is_beginning else f"'{self.word}'"
+
+    def for_sqlite(self) -> str:
+        return f'"{self.word}"*' if self.is_beginning else f'"{self.word}"'
+
+
 @WordsField.register_lookup
 class HaveAll(_Lookup):
-    """The row has, for each given word, one that begins with it."""
+    """The row has all the given words."""
 
     lookup_name = "have_all"
     prepare_rhs = False
 
     def get_db_prep_lookup(
-        self, value: Any, connection: BaseDatabaseWrapper
+        self, value: Sequence[Wanted], connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[str, ...]]:
-        # Words are letters and digits only (search.words_of), so that quotes hold them.
         if connection.vendor == "postgresql":
-            return "%s::tsquery", (" & ".join(f"'{word}':*" for word in value),)
-        return "%s", (" ".join(f'"{word}"*' for word in value),)
+            query = " & ".join(wanted.for_postgresql() for wanted in value)
+            return "%s::tsquery", (query,)
+        return "%s", (" ".join(wanted.for_sqlite() for wanted in value),)
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper

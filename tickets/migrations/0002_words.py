@@ -8,7 +8,7 @@ import tickets.words
 # words that are split, folded and stripped of accents already.
 SQLITE = """
 CREATE VIRTUAL TABLE tickets_ticketwords
-USING fts5(words, tokenize='ascii', detail='column', prefix='1 2 3')
+USING fts5(words, tokenize='ascii', detail='column', prefix='3 4 5')
 """
 POSTGRESQL = """
 CREATE TABLE tickets_ticketwords ("rowid" bigint PRIMARY KEY, words tsvector NOT NULL);

@@ -17,8 +17,12 @@ from tickets.tests.builders import everything, last_mail, mails_since
 Status = Ticket.Status
 
 
-def reply(actor: User, ticket: Ticket, body: str = "Done.", **fields: str) -> Ticket:
-    services.add_public_reply(actor=actor, number=ticket.number, body=body, **fields)
+def reply(
+    actor: User, ticket: Ticket, body: str = "Done.", *, then_status: str = ""
+) -> Ticket:
+    services.add_public_reply(
+        actor=actor, number=ticket.number, body=body, then_status=then_status
+    )
     ticket.refresh_from_db()
     return ticket
 
