@@ -1,8 +1,9 @@
 """How sign-in behaves here."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -14,7 +15,7 @@ from accounts.models import User
 class AccountAdapter(DefaultAccountAdapter):
     """People join by invitation only; limits and links are the product's own."""
 
-    error_messages: ClassVar[dict[str, str]] = {
+    error_messages = {
         **DefaultAccountAdapter.error_messages,
         "email_password_mismatch": (
             "That e-mail and password do not match. Check both for typos, or set a "
@@ -36,11 +37,14 @@ class AccountAdapter(DefaultAccountAdapter):
         """Follow `next` within this site only, whatever host the request named."""
         return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
-    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+    def respond_user_inactive(
+        self, request: HttpRequest, user: AbstractBaseUser
+    ) -> HttpResponse:
         return render(request, "account/account_inactive.html", status=403)
 
-    def set_password(self, user: User, password: str) -> None:
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
         """Save the password alone, so that no older copy of the person comes back with it."""
+        assert isinstance(user, User)  # the only kind there is
         user.set_password(password)
         user.save(update_fields=["password"])
         # Whoever proved to own the mailbox need not wait out their wrong guesses.
@@ -49,11 +53,12 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_notification_mail(
         self,
         template_prefix: str,
-        user: User,
+        user: AbstractBaseUser,
         context: dict[str, Any] | None = None,
         email: str | None = None,
     ) -> None:
         """Tell of a changed or reset password, through the outbox like every mail."""
+        assert isinstance(user, User)
         passwords.tell_changed(person=user)
 
     def _get_login_attempts_cache_key(

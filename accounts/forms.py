@@ -249,7 +249,7 @@ class ResetTokenForm(allauth_forms.UserTokenForm):
     token_generator = ResetTokenGenerator()
 
     def _get_user(self, uidb36: str | None) -> User | None:
-        person = super()._get_user(uidb36)
+        person: User | None = super()._get_user(uidb36)  # type: ignore[no-untyped-call]
         return person if person and person.is_active else None
 
 

@@ -42,7 +42,7 @@ def _good_tokens(invitation: Invitation) -> Iterator[str]:
         yield _token(invitation, secret)
 
 
-def _token(invitation: Invitation, secret: str | None) -> str:
+def _token(invitation: Invitation, secret: str | bytes | None) -> str:
     digest = salted_hmac(
         "accounts.invitation",
         f"{invitation.pk}:{invitation.nonce}",

@@ -85,7 +85,7 @@ class User(AbstractBaseUser):
     # Grows to end every session and void every reset link this person has.
     session_epoch = models.PositiveIntegerField(default=0)
 
-    objects: ClassVar[UserManager] = UserManager.from_queryset(UserQuerySet)()
+    objects = UserManager.from_queryset(UserQuerySet)()
 
     EMAIL_FIELD = "email"
     USERNAME_FIELD = "email"
@@ -129,7 +129,7 @@ class User(AbstractBaseUser):
         for secret in settings.SECRET_KEY_FALLBACKS:
             yield self._session_hash(secret)
 
-    def _session_hash(self, secret: str | None) -> str:
+    def _session_hash(self, secret: str | bytes | None) -> str:
         value = f"{self.session_epoch}:{self.password}"
         return salted_hmac(
             "accounts.session", value, secret=secret, algorithm="sha256"

@@ -302,7 +302,7 @@ def _refuse_last_admin(person: User) -> None:
 
 
 def _end_sessions(person: User) -> None:
-    person.session_epoch = F("session_epoch") + 1  # type: ignore[assignment]
+    person.session_epoch = F("session_epoch") + 1
 
 
 def _note(actor: User, action: str, target: str, details: str = "") -> None:

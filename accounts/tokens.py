@@ -10,6 +10,6 @@ class ResetTokenGenerator(PasswordResetTokenGenerator):
 
     key_salt = "accounts.password_reset"
 
-    def _make_hash_value(self, user: User, timestamp: int) -> str:  # type: ignore[override]
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
         value = super()._make_hash_value(user, timestamp)
         return f"{value}{user.session_epoch}{user.is_active}"

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -14,7 +15,7 @@ from accounts import passwords, services
 from accounts.models import User
 from accounts.tests.builders import NEW_PASSWORD, PASSWORD
 from accounts.tokens import ResetTokenGenerator
-from email_settings import credentials
+from email_settings import credentials, outbox
 from email_settings.models import Lane, OutboxMessage
 
 ASK = "/accounts/password/reset/"
@@ -130,13 +131,13 @@ def test_the_same_work_is_done_for_an_unknown_address(
     requester: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered: list[str] = []
-    real = passwords.outbox.enqueue
+    real = outbox.enqueue
 
-    def spy(**given: object) -> OutboxMessage:
-        rendered.append(str(given["recipient"]))
-        return real(**given)  # type: ignore[arg-type]
+    def spy(**given: Any) -> OutboxMessage:
+        rendered.append(given["recipient"])
+        return real(**given)
 
-    monkeypatch.setattr(passwords.outbox, "enqueue", spy)
+    monkeypatch.setattr(outbox, "enqueue", spy)
     passwords.request_reset(email="nobody@x.example")
     passwords.request_reset(email=requester.email)
 

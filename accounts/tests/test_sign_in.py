@@ -84,9 +84,14 @@ def test_a_wrong_password_is_hashed_once_for_known_and_unknown(
     requester: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
+
+    def count_and_refuse(hasher: object, password: str, salt: str) -> str:
+        hashed.append(password)
+        return f"md5${salt}$x"
+
     monkeypatch.setattr(
         "django.contrib.auth.hashers.MD5PasswordHasher.encode",
-        lambda self, password, salt: hashed.append(password) or f"md5${salt}$x",
+        count_and_refuse,
     )
     counts = []
     for email in (requester.email, "nobody@larkfield.example"):

@@ -43,5 +43,5 @@ class ResetPasswordView(PasswordResetView):
                 "No mail can be written just now. Ask an admin: the Admin Panel says "
                 "what is wrong.",
             )
-            return self.form_invalid(form)
+            response = self.form_invalid(form)
         return response
