@@ -6,6 +6,8 @@ from accounts.models import Role, User
 from email_settings.models import Brand
 from tickets.models import Queue
 
+pytest_plugins = ["ticketflow.tests.services"]
+
 PASSWORD = "correct horse battery"
 
 

@@ -32,9 +32,10 @@ class WebServer(BaseApplication):
             "loglevel": "warning",
             "control_socket_disable": True,
         }
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:
+        assert self.cfg is not None
         for name, value in self.options.items():
             self.cfg.set(name, value)
 
@@ -51,7 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketflow.settings")
     lifeline.hold(arguments.lifeline)
-    WebServer(arguments.socket).run()
+    WebServer(arguments.socket).run()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

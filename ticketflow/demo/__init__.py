@@ -1,0 +1,1 @@
+"""An invented company, Larkfield, for demonstrations, screenshots and measurements."""
