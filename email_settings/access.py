@@ -18,6 +18,6 @@ def get_message(uid: uuid.UUID) -> OutboxMessage:
 def get_test_message(uid: uuid.UUID) -> OutboxMessage:
     """Return a test e-mail; Http404 for every other kind."""
     message = get_message(uid)
-    if message.kind != "test":
+    if message.kind != OutboxMessage.TEST:
         raise Http404
     return message

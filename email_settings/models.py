@@ -176,6 +176,9 @@ class OutboxMessage(models.Model):
             models.Index(fields=["ses_message_id"], name="outbox_ses_message_id"),
         ]
 
+    # The kind of mail that an admin sends to see whether mail works
+    TEST = "test"
+
     # Where nothing happens any more
     FINAL_STATES = (State.SENT, State.FAILED, State.SUPPRESSED, State.CANCELLED)
 

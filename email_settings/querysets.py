@@ -38,7 +38,7 @@ class OutboxMessageQuerySet(models.QuerySet[OutboxMessage]):
 
     def tests(self) -> Self:
         """Test e-mails, newest first."""
-        return self.of_kind("test").order_by("-created_at", "-id")
+        return self.of_kind(OutboxMessage.TEST).order_by("-created_at", "-id")
 
     def counts_by_state(self) -> Mapping[str, int]:
         """How many there are in each state that occurs. One query."""

@@ -179,7 +179,7 @@ def send_test_email(*, actor: AbstractBaseUser, recipient: str) -> OutboxMessage
         raise DomainError(f"{reason}, then send a test e-mail.")
     settings_path = reverse("email_settings:settings")
     return outbox.enqueue(
-        kind="test",
+        kind=OutboxMessage.TEST,
         template="email_settings/mail/test",
         context={
             "sent_by": str(actor),

@@ -143,7 +143,7 @@ def _ending(
 KIND_LABELS = {
     "account": "Password reset",
     "invitation": "Invitation",
-    "test": "Test e-mail",
+    OutboxMessage.TEST: "Test e-mail",
     "ticket_received": "Confirmation",
     "ticket_new": "New ticket",
     "public_reply": "Ticket reply",
