@@ -13,8 +13,9 @@ from django.core.validators import validate_email
 from accounts.models import User
 from ticketflow.lib.choice_cards import ChoiceCard
 from tickets import transitions
-from tickets.listing import LIST_VIEWS, PAGE_SIZE
+from tickets.listing import LIST_VIEWS, PAGE_SIZE, statuses_in
 from tickets.models import Queue, Ticket
+from tickets.views_catalogue import TicketView
 
 if TYPE_CHECKING:  # Django's own classes take no type between brackets
     _QueueChoiceField = forms.ModelChoiceField[Queue]
@@ -377,8 +378,9 @@ class TicketFilterForm(forms.Form):
             ],
         )
 
-    def menus(self) -> "list[FilterMenu]":
+    def menus(self, view: TicketView) -> "list[FilterMenu]":
         """Return the filters with what is chosen in each; call it after is_valid()."""
+        self.offers["status"] = [(one, one.label) for one in statuses_in(view)]
         return [
             self._menu("status", "Status"),
             self._menu("priority", "Priority"),
@@ -421,6 +423,10 @@ class FilterMenu:
         return ", ".join(option.label for option in self.options if option.is_chosen)
 
 
+# Nothing becomes new again.
+BULK_STATUSES = [status for status in Ticket.Status if status != Ticket.Status.NEW]
+
+
 class BulkForm(forms.Form):
     """One change to many tickets: "assign", "status:solved", "priority:3"."""
 
@@ -428,7 +434,7 @@ class BulkForm(forms.Form):
     do = forms.ChoiceField(
         choices=[
             ("assign", "Assign to me"),
-            *((f"status:{value}", label) for value, label in Ticket.Status.choices),
+            *((f"status:{one.value}", one.label) for one in BULK_STATUSES),
             *((f"priority:{value}", label) for value, label in Ticket.Priority.choices),
         ]
     )

@@ -11,6 +11,7 @@ from ticketflow.lib.pagination import Page, paginate
 from tickets import search
 from tickets.models import Ticket
 from tickets.querysets import TicketQuerySet
+from tickets.services import FINISHED
 from tickets.views_catalogue import DEFAULT_VIEW, VIEWS, TicketView, shown_count
 
 PAGE_SIZE = 50
@@ -69,6 +70,14 @@ class Filters:
             or self.queues
             or self.requester
         )
+
+
+def statuses_in(view: TicketView) -> list[Ticket.Status]:
+    """Return the statuses that tickets of this view can have: no filter finds nothing."""
+    if view == EVERYTHING:
+        return list(Ticket.Status)
+    is_past = view.slug == "solved"
+    return [one for one in Ticket.Status if (one in FINISHED) == is_past]
 
 
 def find_tickets(user: User, filters: Filters, cursor: str) -> Page[Ticket]:

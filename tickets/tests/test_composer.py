@@ -45,7 +45,8 @@ def test_a_reply_is_saved_and_its_status_set(
 ) -> None:
     response = post(agents_client, ticket, then="on_hold")
     assert response.status_code == 302
-    assert response["Location"].endswith(f"/tickets/{ticket.number}/#latest")
+    comment = ticket.comments.latest("pk")
+    assert response["Location"] == f"/tickets/{ticket.number}/#comment-{comment.pk}"
     ticket.refresh_from_db()
     assert ticket.status == "on_hold"
     assert bodies(ticket) == ["It began this morning.", "Try the legacy profile."]

@@ -30,11 +30,12 @@ def ticket_reply(request: AuthenticatedRequest, number: int) -> HttpResponse:
     if newer := _crossed_with(request, ticket, form):
         return show_ticket(request, ticket, reply_form=form, newer=newer)
     try:
-        _send(request, number, form)
+        comment = _send(request, number, form)
     except DomainError as error:
         form.add_error(None, str(error))
         return show_ticket(request, ticket, reply_form=form)
-    return redirect(_latest(number))
+    page = reverse("tickets:ticket-detail", args=[number])
+    return redirect(f"{page}#comment-{comment.pk}")
 
 
 @require_POST
@@ -102,7 +103,3 @@ def _send(
         then_status=said.get("then", ""),
         submission_key=said["submission_key"],
     )
-
-
-def _latest(number: int) -> str:
-    return reverse("tickets:ticket-detail", args=[number]) + "#latest"

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from ticketflow.lib.pagination import paginate
 from tickets.context_processors import Sidebar
-from tickets.forms import SORTS, TicketFilterForm
+from tickets.forms import BULK_STATUSES, SORTS, TicketFilterForm
 from tickets.listing import Filters, find_tickets, how_many
 from tickets.models import Ticket
 from tickets.services import FINISHED
@@ -37,14 +37,16 @@ def _agents_list(request: AuthenticatedRequest) -> HttpResponse:
     filters = Filters.from_cleaned(form.cleaned_data)
     page = find_tickets(request.user, filters, form.cleaned_data.get("cursor", ""))
     context = {
-        "menus": form.menus(),
+        "menus": form.menus(filters.view),
         "sorts": SORTS,
         "filters": filters,
         "page": page,
         "meta": how_many(filters, page, sidebar.counts),
-        "requester_name": page.rows[0].requester if page.rows else "one person",
-        "bulk_statuses": Ticket.Status.choices,
-        "bulk_priorities": Ticket.Priority.choices,
+        "requester": User.objects.filter(pk=filters.requester).first()
+        if filters.requester
+        else None,
+        "bulk_statuses": BULK_STATUSES,
+        "bulk_priorities": Ticket.Priority.values,
     }
     return render(request, "tickets/ticket_list.html", context)
 
