@@ -1,51 +1,31 @@
 """All that changes a ticket. Each function saves rows, history and mail, or nothing."""
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from uuid import UUID
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from email_settings import outbox
 from ticketflow.errors import DomainError
-from ticketflow.lib import markdown
 from tickets import attachments, notifications, search, transitions, wording
 from tickets.access import get_ticket_to_manage, get_ticket_to_reply
 from tickets.attachments import AnyFile
-from tickets.models import Comment, Notification, Queue, Ticket, TicketEvent, Watcher
-from tickets.notifications import Notice
+from tickets.errors import (
+    AssignmentRefusedError,
+    MoveRefusedError,
+    QueueRefusedError,
+    SubmissionReusedError,
+    TicketClosedError,
+    UnknownPersonError,
+)
+from tickets.models import Comment, Queue, Ticket, TicketEvent, Watcher
+from tickets.telling import tell
 
 Kind = TicketEvent.Kind
 Status = Ticket.Status
 FINISHED = {Status.SOLVED, Status.CLOSED}
-
-
-class TicketClosedError(DomainError):
-    """The ticket is final."""
-
-
-class MoveRefusedError(DomainError):
-    """The status can't become that one, or not by this person."""
-
-
-class AssignmentRefusedError(DomainError):
-    """The person can't be given tickets."""
-
-
-class QueueRefusedError(DomainError):
-    """The queue takes no tickets."""
-
-
-class UnknownPersonError(DomainError):
-    """Nobody active has that address."""
-
-
-class SubmissionReusedError(DomainError):
-    """A form's key came back with something else."""
 
 
 @attachments.removed_on_failure()
@@ -104,7 +84,7 @@ def open_ticket(
             _watch(ticket, person, actor)
     search.index_ticket(ticket)
     members = queue.members.filter(is_active=True)
-    _tell(
+    tell(
         notifications.of_new_ticket(ticket, actor=actor, members=members),
         ticket,
         actor,
@@ -157,7 +137,7 @@ def add_public_reply(
     watchers = User.objects.filter(
         is_active=True, pk__in=ticket.watchers.values("user")
     )
-    _tell(
+    tell(
         notifications.of_public_reply(ticket, actor=actor, watchers=watchers),
         ticket,
         actor,
@@ -219,7 +199,7 @@ def assign(*, actor: User, number: int, assignee: User | None) -> Ticket:
     if assignee and ticket.status == Status.NEW:
         _move(ticket, actor, Status.OPEN)
     _save(ticket)
-    _tell(notifications.of_assignment(ticket, actor=actor), ticket, actor)
+    tell(notifications.of_assignment(ticket, actor=actor), ticket, actor)
     return ticket
 
 
@@ -380,7 +360,7 @@ def _change_status(ticket: Ticket, actor: User, status: str) -> Ticket:
     _move(ticket, actor, _checked_move(actor, ticket, status))
     _save(ticket)
     if status in FINISHED and not was_finished:
-        _tell(notifications.of_solution(ticket, actor=actor), ticket, actor)
+        tell(notifications.of_solution(ticket, actor=actor), ticket, actor)
     return ticket
 
 
@@ -480,52 +460,3 @@ def _watch(ticket: Ticket, person: User, actor: User) -> Watcher:
     if is_new:
         _record(ticket, actor, Kind.WATCHER_ADDED, new=str(person))
     return watcher
-
-
-def _tell(
-    notices: list[Notice], ticket: Ticket, actor: User, comment: Comment | None = None
-) -> None:
-    """Put the mails in the outbox, each distinct text rendered once."""
-
-    def text(notice: Notice) -> tuple[str, str, int, str]:
-        return notice.kind, notice.reason, notice.lane, notice.auto_submitted
-
-    path = f"/tickets/{ticket.number}/"
-    context = {
-        "ticket": ticket,
-        "ticket_url": settings.SITE_URL + path,
-        "actor": actor,
-        "status_label": Status(ticket.status).label,
-        "is_solved": ticket.status in FINISHED,
-        "body_text": comment.body if comment else "",
-        "body_html": markdown.to_html(comment.body) if comment else "",
-        "preview": wording.snippet(comment.body) if comment else "",
-        "file_names": [file.file_name for file in comment.attachments.all()]
-        if comment
-        else [],
-    }
-    told: list[Notification] = []
-    for _, group in groupby(sorted(notices, key=text), key=text):
-        alike = list(group)
-        messages = outbox.enqueue_many(
-            kind=alike[0].kind,
-            template=f"tickets/mail/{alike[0].kind}",
-            context={**context, "reason": alike[0].reason},
-            recipients=[
-                (notice.recipient.email, notice.recipient.name) for notice in alike
-            ],
-            lane=alike[0].lane,
-            headers=notifications.headers(alike[0], ticket, site_url=settings.SITE_URL),
-            about_label=f"#{ticket.number}",
-            about_path=path,
-        )
-        told += [
-            Notification(
-                ticket=ticket,
-                comment=comment,
-                recipient=notice.recipient,
-                outbox_message=message,
-            )
-            for notice, message in zip(alike, messages, strict=True)
-        ]
-    Notification.objects.bulk_create(told)

@@ -1,0 +1,95 @@
+"""Notices become mails in the outbox, each distinct text rendered once."""
+
+from itertools import groupby
+from typing import Any
+
+from django.conf import settings
+
+from accounts.models import User
+from email_settings import outbox
+from ticketflow.lib import markdown
+from tickets import notifications, wording
+from tickets.models import Comment, Notification, Ticket
+from tickets.notifications import Notice
+
+
+def tell(
+    notices: list[Notice], ticket: Ticket, actor: User, comment: Comment | None = None
+) -> None:
+    """Put the mails in the outbox and note who was told of what.
+
+    They leave only if the caller's transaction commits.
+    """
+    told: list[Notification] = []
+    if notices:
+        context = _context(ticket, actor, comment)
+        for _, alike in groupby(sorted(notices, key=_text), key=_text):
+            told += _tell_alike(list(alike), ticket, comment, context)
+    Notification.objects.bulk_create(told)
+
+
+def _text(notice: Notice) -> tuple[str, str, int, str, bool]:
+    """Return what a mail's text and headers depend on."""
+    return (
+        notice.kind,
+        notice.reason,
+        notice.lane,
+        notice.auto_submitted,
+        notice.recipient.is_agent,
+    )
+
+
+def _context(ticket: Ticket, actor: User, comment: Comment | None) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "ticket": ticket,
+        "ticket_url": settings.SITE_URL + _path(ticket),
+        "actor": actor,
+        "is_solved": ticket.solved_at is not None,
+    }
+    if comment:
+        context |= {
+            "body_text": comment.body,
+            "body_html": markdown.to_html(comment.body),
+            "preview": wording.snippet(comment.body),
+            "file_names": [file.file_name for file in comment.attachments.all()],
+        }
+    return context
+
+
+def _tell_alike(
+    notices: list[Notice],
+    ticket: Ticket,
+    comment: Comment | None,
+    context: dict[str, Any],
+) -> list[Notification]:
+    """Mail one text to everybody it is for, and return the notifications unsaved."""
+    first = notices[0]
+    messages = outbox.enqueue_many(
+        kind=first.kind,
+        template=f"tickets/mail/{first.kind}",
+        context={
+            **context,
+            "reason": first.reason,
+            "reader_is_agent": first.recipient.is_agent,
+        },
+        recipients=[
+            (notice.recipient.email, notice.recipient.name) for notice in notices
+        ],
+        lane=first.lane,
+        headers=notifications.headers(first, ticket, site_url=settings.SITE_URL),
+        about_label=f"#{ticket.number}",
+        about_path=_path(ticket),
+    )
+    return [
+        Notification(
+            ticket=ticket,
+            comment=comment,
+            recipient=notice.recipient,
+            outbox_message=message,
+        )
+        for notice, message in zip(notices, messages, strict=True)
+    ]
+
+
+def _path(ticket: Ticket) -> str:
+    return f"/tickets/{ticket.number}/"
