@@ -145,6 +145,8 @@ class Pump:
             case Outcome():
                 self._in_flight -= 1
                 self.unsettled.append(news)
+                if news.claim.is_probe:
+                    self._is_dry = False  # it may have freed all the others
             case _Started():
                 self._waiting -= 1
             case _Wake():
@@ -186,18 +188,21 @@ class Pump:
             settle(self.unsettled)
             claim.give_back(self._doubtful_tokens)
             room = self._room()
-            if room <= 0:
-                return []
-            claims = self._claim(room, token)
-            self._is_dry = len(claims) < room
-            return claims
+            return self._claim(room, token) if room > 0 else []
 
     def _claim(self, room: int, token: str) -> list[Claim]:
         sender = SesSettings.load()
         self._pace = self._pace_for(sender)
-        if not (sender.hold_code and sender.is_live):
-            room = min(room, self._pace.ahead - self._waiting)
-            return claim.claim_due(room, token=token, sender=sender)
+        if sender.hold_code and sender.is_live:
+            return self._claim_probe(token, sender)
+        room = min(room, self._pace.ahead - self._waiting)
+        claims = claim.claim_due(room, token=token, sender=sender)
+        self._is_dry = len(claims) < room
+        return claims
+
+    def _claim_probe(self, token: str, sender: SesSettings) -> list[Claim]:
+        """Hold what is due; once a minute, lease one of what is held."""
+        self._is_dry = True
         hold.park_due(sender)
         if not hold.take_turn_to_probe():
             return []

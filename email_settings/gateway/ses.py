@@ -126,6 +126,8 @@ def _build(credentials: Credentials, slots: int) -> SesGateway:
 
 
 def _credentials_of(settings_row: SesSettings) -> Credentials:
+    if not settings_row.from_email:
+        raise SendError(problem_for("not_configured"), detail="No From Email")
     try:
         return read_credentials(settings_row)
     except CredentialsMissingError as error:

@@ -43,7 +43,10 @@ def page(status: int, text: str = "<html>Please sign in</html>") -> Answer:
 
 
 class FakeSes(ThreadingHTTPServer):
-    """Answers every POST with `answer`; `answers` are used up first, in their order."""
+    """Answers every request with `answer`.
+
+    `answers` are used up first, in their order; `routes` come before both, by path.
+    """
 
     daemon_threads = True
 
@@ -51,6 +54,7 @@ class FakeSes(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = Answer()
         self.answers: list[Answer] = []
+        self.routes: dict[str, Answer] = {}
         self.posts: list[Mapping[str, Any]] = []
         self.let_go = threading.Event()  # ends what hangs
         self.accounting = threading.Lock()
@@ -60,8 +64,10 @@ class FakeSes(ThreadingHTTPServer):
         host, port = cast(tuple[str, int], self.server_address)
         return f"http://{host}:{port}"
 
-    def take(self, post: Mapping[str, Any]) -> Answer:
+    def take(self, path: str, post: Mapping[str, Any]) -> Answer:
         with self.accounting:
+            if path in self.routes:
+                return self.routes[path]
             self.posts.append(post)
             return self.answers.pop(0) if self.answers else self.answer
 
@@ -82,9 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeSes
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         is_json = body.startswith(b"{")
-        answer = self.server.take(json.loads(body) if is_json else {})
+        answer = self.server.take(self.path, json.loads(body) if is_json else {})
         if answer.hangs:
             self.server.let_go.wait()
             self.close_connection = True
@@ -96,6 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    do_GET = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Keep quiet."""

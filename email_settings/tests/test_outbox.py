@@ -37,9 +37,11 @@ def test_change_that_is_rolled_back_mails_nobody(
             make_message()
             raise PermissionError
 
-    with django_capture_on_commit_callbacks() as callbacks:
-        with pytest.raises(PermissionError):
-            refused_change()
+    with (
+        django_capture_on_commit_callbacks() as callbacks,
+        pytest.raises(PermissionError),
+    ):
+        refused_change()
     assert not OutboxMessage.objects.exists()
     assert callbacks == []
 

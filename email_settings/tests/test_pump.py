@@ -1,0 +1,408 @@
+"""The pump as a whole: what is due leaves once, whatever goes wrong around it."""
+
+import collections
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, connections
+
+from email_settings.delivery import hold, pump
+from email_settings.delivery.pump import Pump
+from email_settings.delivery.settle import settle
+from email_settings.delivery.slots import Slots
+from email_settings.gateway.errors import SendError, problem_for
+from email_settings.models import DeliveryAttempt, Lane, OutboxMessage, SesSettings
+from email_settings.pacing import LocalPace, NoPace, Pace
+from email_settings.tests.builders import make_message, make_settings
+from email_settings.tests.fake_ses import FakeGateway
+
+pytestmark = pytest.mark.django_db
+
+State = OutboxMessage.State
+
+
+@pytest.fixture(autouse=True)
+def not_stopping() -> Iterator[None]:
+    yield
+    pump.stopping.clear()
+
+
+def run(
+    gateway: Any, *, slots: int = 4, pace: Pace | None = None, budget: float = 10
+) -> bool:
+    """Send what is due through the gateway and return whether there is more."""
+    turn = pace or NoPace()
+    return Pump(
+        choose_gateway=lambda sender: gateway,
+        slots=Slots(slots),
+        pace_for=lambda sender: turn,
+    ).run(budget)
+
+
+def states() -> dict[str, int]:
+    return dict(
+        collections.Counter(OutboxMessage.objects.values_list("state", flat=True))
+    )
+
+
+def subjects(gateway: FakeGateway) -> list[str]:
+    return [
+        line.removeprefix(b"Subject: ").decode()
+        for mail in gateway.sent
+        for line in mail.mime.split(b"\r\n")
+        if line.startswith(b"Subject: ")
+    ]
+
+
+def error(code: str) -> SendError:
+    return SendError(problem_for(code), detail="AWS's own words")
+
+
+def test_all_that_is_due_leaves_once() -> None:
+    make_settings()
+    for number in range(150):
+        make_message(subject=f"Mail {number}")
+    gateway = FakeGateway()
+    assert run(gateway) is False
+    assert states() == {State.SENT: 150}
+    assert len(set(subjects(gateway))) == len(gateway.sent) == 150
+    assert DeliveryAttempt.objects.filter(outcome="accepted").count() == 150
+
+
+def test_urgent_mail_goes_first() -> None:
+    make_settings()
+    for lane in (Lane.DIGEST, Lane.NOTICE, Lane.REPLY, Lane.SECURITY):
+        make_message(lane=lane, subject=lane.label)
+    gateway = FakeGateway()
+    run(gateway, slots=1)
+    assert subjects(gateway) == ["Security", "Reply", "Notice", "Digest"]
+
+
+def test_mail_names_its_installation_message_and_attempt() -> None:
+    sender = make_settings()
+    message = make_message()
+    gateway = FakeGateway()
+    run(gateway)
+    (mail,) = gateway.sent
+    assert mail.tags == {
+        "tf-inst": sender.installation.hex,
+        "tf-msg": message.uid.hex,
+        "tf-att": message.attempt_set.get().uid.hex,
+    }
+
+
+def test_secret_body_is_opened_for_the_mail_only() -> None:
+    make_settings()
+    message = make_message(text_body="The link: 12345\n", is_secret=True)
+    gateway = FakeGateway()
+    run(gateway)
+    assert b"The link: 12345" in gateway.sent[0].mime
+    message.refresh_from_db()
+    assert message.text_body == ""
+
+
+def test_secret_body_that_can_not_be_read_fails_alone() -> None:
+    make_settings()
+    broken, fine = make_message(is_secret=True), make_message()
+    OutboxMessage.objects.filter(pk=broken.pk).update(text_body="v1:00000000:AAAA")
+    run(FakeGateway())
+    broken.refresh_from_db()
+    fine.refresh_from_db()
+    assert (broken.state, broken.reason_code) == (State.FAILED, "body_unreadable")
+    assert fine.state == State.SENT
+
+
+def test_line_break_in_a_header_fails_alone() -> None:
+    make_settings()
+    message = make_message(subject="Hello\nBcc: all@larkfield.example")
+    make_message()
+    gateway = FakeGateway()
+    run(gateway)
+    message.refresh_from_db()
+    assert (message.state, message.reason_code) == (State.FAILED, "header_refused")
+    assert len(gateway.sent) == 1
+
+
+def test_bug_while_the_call_is_out_is_unknown_and_costs_one_message() -> None:
+    make_settings()
+    for _ in range(5):
+        make_message()
+    run(FakeGateway(errors=[ZeroDivisionError("a bug")]))
+    assert states() == {State.SENT: 4, State.UNKNOWN: 1}
+
+
+def test_bug_before_the_call_is_tried_again() -> None:
+    make_settings()
+    message = make_message()
+
+    def broken(sender: SesSettings) -> FakeGateway:
+        raise ZeroDivisionError("a bug")
+
+    Pump(choose_gateway=broken, slots=Slots(2), pace_for=lambda sender: NoPace()).run()
+    message.refresh_from_db()
+    assert (message.state, message.reason_code) == (State.QUEUED, "sender_failed")
+    assert message.attempts == 1
+
+
+def test_rehearsal_keeps_everything_and_needs_no_keys() -> None:
+    for _ in range(3):
+        make_message()
+    Pump().run()
+    assert states() == {State.HELD: 3}
+    assert set(OutboxMessage.objects.values_list("reason_code", flat=True)) == {
+        "rehearsal"
+    }
+    assert DeliveryAttempt.objects.filter(outcome="captured").count() == 3
+
+
+def test_live_without_credentials_holds_all_mail_instead_of_failing_it() -> None:
+    SesSettings.load()
+    SesSettings.objects.update(mode=SesSettings.Mode.LIVE)
+    make_message()
+    Pump().run()
+    assert states() == {State.HELD: 1}
+    assert SesSettings.load().hold_code == "not_configured"
+
+
+def test_broken_account_is_not_stormed_and_everything_leaves_when_it_is_mended() -> (
+    None
+):
+    make_settings()
+    for _ in range(30):
+        make_message()
+    gateway = FakeGateway(error=error("key_unknown"))
+    calls = collections.Counter[str]()
+
+    class Counting:
+        def send(self, outgoing: Any) -> str:
+            calls["send"] += 1
+            return gateway.send(outgoing)
+
+    run(Counting())
+    assert states() == {State.HELD: 30}
+    assert calls["send"] <= 4  # what the slots held when the first answer came
+    run(Counting())
+    assert calls["send"] <= 4  # not within the minute
+    hold.probe_now()
+    run(Counting())
+    assert calls["send"] <= 5  # one probe
+    gateway.error = None
+    hold.probe_now()
+    run(Counting())
+    assert states() == {State.SENT: 30}
+    assert SesSettings.load().held_since is None
+
+
+def test_new_mail_waits_with_the_rest_while_all_mail_is_held() -> None:
+    make_settings()
+    make_message()
+    run(FakeGateway(error=error("daily_quota")))
+    late = make_message()
+    run(FakeGateway())
+    late.refresh_from_db()
+    assert (late.state, late.reason_code) == (State.HELD, "daily_quota")
+
+
+def test_throttled_mail_stays_queued_and_counts_no_try() -> None:
+    make_settings()
+    message = make_message()
+    run(FakeGateway(errors=[error("rate_exceeded")]))
+    message.refresh_from_db()
+    assert (message.state, message.attempts) == (State.QUEUED, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_and_the_try_is_written_while_aws_is_called() -> None:
+    make_settings()
+    make_message()
+    pumping = connections["default"]
+    seen: list[object] = []
+
+    class Looking:
+        def send(self, outgoing: Any) -> str:
+            seen.append(pumping.in_atomic_block)
+            seen.extend(DeliveryAttempt.objects.values_list("outcome", flat=True))
+            connection.close()
+            return "0100-a"
+
+    run(Looking())
+    assert seen == [False, "started"]
+
+
+def test_new_mail_does_not_wait_for_a_call_that_hangs() -> None:
+    make_settings()
+    make_message(subject="hangs")
+    taken, let_go = threading.Event(), threading.Event()
+    gateway = FakeGateway()
+
+    class Hanging:
+        def send(self, outgoing: Any) -> str:
+            if b"Subject: hangs" in outgoing.mime:
+                taken.set()
+                assert let_go.wait(10)
+            else:
+                let_go.set()  # only the second message frees the first
+            return gateway.send(outgoing)
+
+    running = Pump(
+        choose_gateway=lambda sender: Hanging(),
+        slots=Slots(4),
+        pace_for=lambda sender: NoPace(),
+    )
+    original = running._wait_for_a_reason
+
+    def waiting() -> bool:
+        """Put new mail in the outbox once the pump has found nothing more."""
+        if running._in_flight and not let_go.is_set():
+            assert taken.wait(10)
+            make_message(subject="second")
+            running.wake()
+        return original()
+
+    running._wait_for_a_reason = waiting  # type: ignore[method-assign]
+    running.run()
+    assert set(states()) == {State.SENT}
+
+
+def test_results_are_kept_while_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_settings()
+    for _ in range(10):
+        make_message()
+    gateway = FakeGateway()
+    failures = iter([True, True, True])
+
+    def settle_later(outcomes: Any) -> None:
+        if outcomes and next(failures, False):
+            raise OperationalError("server closed the connection")
+        settle(outcomes)
+
+    monkeypatch.setattr(pump, "settle", settle_later)
+    # The real close would end the transaction that this test runs in.
+    monkeypatch.setattr(connection, "close", lambda: None)
+    run(gateway)
+    assert states() == {State.SENT: 10}
+    assert len(gateway.sent) == 10
+
+
+def test_results_survive_the_run_when_the_database_stays_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_settings()
+    make_message()
+    gateway = FakeGateway()
+
+    def never(outcomes: Any) -> None:
+        if outcomes:
+            raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(pump, "DATABASE_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "close", lambda: None)
+    monkeypatch.setattr(pump, "choose_gateway", lambda sender: gateway)
+    with monkeypatch.context() as away:
+        away.setattr(pump, "settle", never)
+        first = Pump(
+            choose_gateway=lambda sender: gateway,
+            slots=Slots(2),
+            pace_for=lambda sender: NoPace(),
+        )
+        with pytest.raises(OperationalError):
+            first.run()
+    second = Pump()
+    second.unsettled = first.unsettled
+    second.run()
+    assert states() == {State.SENT: 1}
+    assert len(gateway.sent) == 1
+
+
+def test_stopping_worker_claims_no_more() -> None:
+    make_settings()
+    make_message()
+    pump.stopping.set()
+    run(FakeGateway())
+    assert states() == {State.QUEUED: 1}
+
+
+def test_stopping_worker_gives_back_what_waits_for_its_turn() -> None:
+    make_settings(max_send_rate=1)
+    for _ in range(2):
+        make_message()
+
+    class Stopping(FakeGateway):
+        def send(self, outgoing: Any) -> str:
+            pump.stopping.set()
+            return super().send(outgoing)
+
+    pace = LocalPace(1)
+    pace.ahead = 2
+    run(Stopping(), pace=pace)
+    assert states() == {State.SENT: 1, State.QUEUED: 1}
+    left = OutboxMessage.objects.get(state=State.QUEUED)
+    assert (left.attempts, left.reason_code) == (0, "not_started")
+
+
+def test_mail_leaves_no_faster_than_the_rate() -> None:
+    make_settings()
+    for _ in range(25):
+        make_message()
+    starts: list[float] = []
+
+    class Timing(FakeGateway):
+        def send(self, outgoing: Any) -> str:
+            starts.append(time.monotonic())
+            return super().send(outgoing)
+
+    run(Timing(), pace=LocalPace(20))
+    starts.sort()
+    assert len(starts) == 25
+    assert all(late - early > 1.0 for early, late in zip(starts, starts[20:]))  # noqa: B905
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_pump_a_process_and_no_wake_up_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_settings()
+    running = collections.Counter[str]()
+    most: list[int] = []
+
+    class Counted(Pump):
+        def run(self, budget_seconds: float = 10) -> bool:
+            running["now"] += 1
+            most.append(running["now"])
+            try:
+                return super().run(budget_seconds)
+            finally:
+                running["now"] -= 1
+
+    gateway = FakeGateway()
+    monkeypatch.setattr(pump, "Pump", Counted)
+    monkeypatch.setattr(
+        Pump.__init__,
+        "__kwdefaults__",
+        {
+            "choose_gateway": lambda sender: gateway,
+            "slots": Slots(2),
+            "pace_for": lambda sender: NoPace(),
+        },
+    )
+
+    def put_and_drain() -> None:
+        for _ in range(5):
+            make_message()
+            if not pump.wake_running():
+                pump.drain()
+        connection.close()
+
+    threads = [threading.Thread(target=put_and_drain) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert states() == {State.SENT: 20}
+    assert len(gateway.sent) == 20
+    assert max(most) == 1
