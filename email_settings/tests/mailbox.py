@@ -20,5 +20,5 @@ def mails_at(moto_url: str, *messages: OutboxMessage) -> list[EmailMessage]:
         email.message_from_string(raw["raw_data"], policy=email.policy.default)
         for raw in state["ses"].get("RawMessage", [])
     ]
-    wanted = {str(message.uid) for message in messages}
+    wanted = {message.uid.hex for message in messages}
     return [mail for mail in mails if mail["X-TicketFlow-Message"] in wanted]

@@ -1,0 +1,213 @@
+"""Admin Panel → Email Activity: every mail, by state, text, kind and period."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from email_settings.delivery import hold
+from email_settings.gateway.errors import SendError, problem_for
+from email_settings.models import OutboxMessage, SesSettings
+from email_settings.tests.builders import make_message, make_settings
+from email_settings.views.activity import PAGE_SIZE
+
+State = OutboxMessage.State
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def panel(client: Client, admin: User) -> Client:
+    client.force_login(admin)
+    return client
+
+
+def show(panel: Client, **query: str) -> str:
+    return panel.get(reverse("email_settings:message-list"), query).content.decode()
+
+
+def put(recipient: str, state: str = "sent", **values: object) -> OutboxMessage:
+    """A mail that has come as far as the state says."""
+    message = make_message(recipient=recipient)
+    values.setdefault("sent_at", timezone.now() if state == "sent" else None)
+    OutboxMessage.objects.filter(pk=message.pk).update(state=state, **values)
+    message.refresh_from_db()
+    return message
+
+
+def recipients(shown: str) -> list[str]:
+    return re.findall(r'<td class="w-to full">([^<]+)</td>', shown)
+
+
+def test_without_mail_it_says_what_will_fill_it(panel: Client) -> None:
+    assert "No mail yet" in show(panel)
+
+
+def test_newest_comes_first_with_all_there_is_to_know(panel: Client) -> None:
+    put("first@larkfield.example")
+    put(
+        "second@larkfield.example",
+        "failed",
+        reason="Amazon SES refused the address of the recipient.",
+        reason_code="recipient_invalid",
+        about_label="#42",
+        about_path="/tickets/42/",
+        attempts=3,
+    )
+    shown = show(panel)
+    assert recipients(shown) == ["second@larkfield.example", "first@larkfield.example"]
+    assert "We received your ticket" in shown
+    assert "Amazon SES refused the address of the recipient." in shown
+    assert 'href="/tickets/42/">#42</a>' in shown
+    assert "Failed" in shown
+    assert "Confirmation" in shown
+    assert '<td class="num end hide-sm hide-md">3</td>' in shown
+
+
+def test_tabs_count_and_narrow(panel: Client) -> None:
+    put("a@larkfield.example")
+    put("b@larkfield.example")
+    put("c@larkfield.example", "failed")
+    shown = show(panel, state="failed")
+    assert recipients(shown) == ["c@larkfield.example"]
+    assert re.search(r'Sent <span class="count">2</span>', shown)
+    assert re.search(r'Failed <span class="count">1</span>', shown)
+    assert re.search(r'All <span class="count">3</span>', shown)
+    assert "Suppressed" not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["HANNAH@", "printer", "0100018f-fake-000001", "#42", "uid"],
+)
+def test_search_finds_recipient_subject_ticket_and_ids(
+    panel: Client, text: str
+) -> None:
+    put("other@larkfield.example")
+    wanted = put(
+        "hannah@larkfield.example",
+        subject="The Printer",
+        ses_message_id="0100018f-fake-000001",
+        about_label="#42",
+    )
+    shown = show(panel, q=str(wanted.uid) if text == "uid" else text)
+    assert recipients(shown) == ["hannah@larkfield.example"]
+
+
+def test_kind_and_period_narrow_together(panel: Client) -> None:
+    put("new@larkfield.example", kind="invitation")
+    put("other@larkfield.example", kind="test")
+    put(
+        "old@larkfield.example",
+        kind="invitation",
+        created_at=timezone.now() - timedelta(days=8),
+    )
+    assert len(recipients(show(panel, kind="invitation"))) == 2
+    shown = show(panel, kind="invitation", period="7d")
+    assert recipients(shown) == ["new@larkfield.example"]
+
+
+def test_search_that_finds_nothing_offers_the_way_back(panel: Client) -> None:
+    put("a@larkfield.example")
+    assert "No message fits" in show(panel, q="nobody")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"state": "nonsense"},
+        {"period": "nonsense"},
+        {"cursor": "nonsense"},
+        {"cursor": "W2ZhbHNlLCBbMSwgMl1d"},
+    ],
+)
+def test_nonsense_in_the_address_shows_all(
+    panel: Client, query: dict[str, str]
+) -> None:
+    put("a@larkfield.example")
+    assert recipients(show(panel, **query)) == ["a@larkfield.example"]
+
+
+def test_pages_keep_the_filters_and_lead_back(panel: Client) -> None:
+    for number in range(PAGE_SIZE + 5):
+        put(f"p{number}@larkfield.example")
+    first = show(panel, state="sent", q="larkfield")
+    assert len(recipients(first)) == PAGE_SIZE
+    older = re.search(r'href="([^"]+)" rel="next"', first)
+    assert older
+    address = older[1].replace("&amp;", "&")
+    assert "state=sent" in address
+    assert "q=larkfield" in address
+    second = panel.get(address).content.decode()
+    assert len(recipients(second)) == 5
+    newer = re.search(r'href="([^"]+)" rel="prev"', second)
+    assert newer
+    back = panel.get(newer[1].replace("&amp;", "&")).content.decode()
+    assert recipients(back) == recipients(first)
+
+
+def test_captured_mail_is_called_so_and_is_no_trouble(panel: Client) -> None:
+    put("a@larkfield.example", "held", reason_code="rehearsal", reason="Rehearsal")
+    shown = show(panel)
+    assert "Captured" in shown
+    assert "Retry all" not in shown
+
+
+def test_retry_all_says_how_many_and_frees_them(panel: Client) -> None:
+    make_settings()
+    held = [
+        put(f"{name}@larkfield.example", "held", reason_code="key_unknown")
+        for name in "abc"
+    ]
+    assert "Retry all 3" in show(panel)
+    url = reverse("email_settings:message-retry-all")
+    shown = panel.post(url, follow=True).content.decode()
+    assert "3 messages on the way again." in shown
+    for message in held:
+        message.refresh_from_db()
+        assert message.state == State.QUEUED
+
+
+def test_retry_all_tries_one_while_the_account_is_broken(panel: Client) -> None:
+    row = make_settings()
+    message = make_message()
+    hold.hold_all(SendError(problem_for("key_unknown")), version=row.version)
+    hold.park_due(SesSettings.load())
+    panel.post(reverse("email_settings:message-retry-all"))
+    message.refresh_from_db()
+    assert message.state == State.HELD
+    assert hold.take_turn_to_probe()
+
+
+def test_retry_all_with_nothing_held_says_so(panel: Client) -> None:
+    url = reverse("email_settings:message-retry-all")
+    shown = panel.post(url, follow=True).content.decode()
+    assert "No message waited for you." in shown
+
+
+def test_opening_retry_all_changes_nothing(panel: Client) -> None:
+    url = reverse("email_settings:message-retry-all")
+    assert panel.get(url).status_code == 405
+
+
+@pytest.mark.parametrize("who", ["agent", "requester"])
+@pytest.mark.parametrize("name", ["message-list", "message-retry-all"])
+def test_only_admins_see_mail(
+    client: Client, request: pytest.FixtureRequest, who: str, name: str
+) -> None:
+    client.force_login(request.getfixturevalue(who))
+    url = reverse(f"email_settings:{name}")
+    assert client.post(url).status_code == 403
+    assert client.get(url).status_code == 403
+
+
+def test_list_costs_the_same_for_one_and_for_many(
+    panel: Client, django_assert_max_num_queries: object
+) -> None:
+    for number in range(40):
+        put(f"p{number}@larkfield.example", "failed", reason_code="recipient_invalid")
+    with django_assert_max_num_queries(8):  # type: ignore[operator]
+        show(panel, q="larkfield")
