@@ -62,9 +62,9 @@ class MailStatus:
 
     @cached_property
     def hold(self) -> Hold | None:
-        """Why no mail leaves although it should; None while it does."""
+        """Why no mail leaves although it should; None while it does, or in rehearsal."""
         settings = self.settings
-        if not settings.hold_code:
+        if not settings.hold_code or not settings.is_live:
             return None
         problem = recall(
             settings.hold_code,

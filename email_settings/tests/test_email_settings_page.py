@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import User
 from email_settings import credentials
 from email_settings.delivery import hold
 from email_settings.gateway import probe
@@ -51,7 +51,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAccount]:
 
 
 @pytest.fixture
-def panel(client: Client, admin: User) -> Client:
+def panel(client: Client, admin: AbstractBaseUser) -> Client:
     client.force_login(admin)
     return client
 
@@ -90,7 +90,7 @@ def test_first_visit_has_every_field_and_writes_nothing(panel: Client) -> None:
 
 
 def test_good_settings_are_saved_with_what_aws_said(
-    panel: Client, aws: FakeAccount, admin: User
+    panel: Client, aws: FakeAccount, admin: AbstractBaseUser
 ) -> None:
     shown = text(save(panel))
     assert "Settings saved" in shown

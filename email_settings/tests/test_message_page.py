@@ -4,11 +4,11 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
 from email_settings.models import DeliveryAttempt, OutboxMessage, WorkerHeartbeat
 from email_settings.tests.builders import make_message, make_settings
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def panel(client: Client, admin: User) -> Client:
+def panel(client: Client, admin: AbstractBaseUser) -> Client:
     client.force_login(admin)
     return client
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
 from email_settings.delivery.pump import Pump
 from email_settings.models import (
     Lane,
@@ -24,7 +24,7 @@ State = OutboxMessage.State
 
 
 @pytest.fixture
-def panel(client: Client, admin: User) -> Client:
+def panel(client: Client, admin: AbstractBaseUser) -> Client:
     client.force_login(admin)
     return client
 
