@@ -17,14 +17,8 @@ class AccountAdapter(DefaultAccountAdapter):
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "email_password_mismatch": (
-            "That e-mail and password do not match. Check both for typos, or set a "
-            "new password."
-        ),
-        "too_many_login_attempts": (
-            "Too many wrong passwords for this address. Wait 15 minutes and try "
-            "again, or set a new password now."
-        ),
+        "email_password_mismatch": "That e-mail and password do not match.",
+        "too_many_login_attempts": "Too many wrong passwords for this address.",
         "enter_current_password": (
             "This is not your current password. Check it for typos."
         ),

@@ -197,7 +197,9 @@ class RoleForm(forms.Form):
     """What the person is to be."""
 
     role = forms.ChoiceField(
-        label="Role", choices=roles.CHOICES, widget=forms.RadioSelect
+        label="What this person may do",
+        choices=roles.CHOICES,
+        widget=forms.RadioSelect,
     )
 
 
