@@ -288,8 +288,7 @@ class SettingsForm(forms.Form):
         typed = self.data.get("secret_access_key", "")
         key_id = self.data.get("access_key_id", "")
         if len(_INVISIBLE.sub("", key_id)) >= SECRET_LENGTH:
-            self.data = self.data.copy()
-            self.data["access_key_id"] = ""
+            self.data = {**dict(self.data.items()), "access_key_id": ""}
         if typed:
             self.add_error("secret_access_key", sentence(*PASTE_AGAIN))
 

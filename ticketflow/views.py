@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_GET
 
+from accounts.models import User
 from email_settings.status import MailStatus
 from ticketflow import health, overview
 from ticketflow.lib.access import admin_required
@@ -15,7 +16,8 @@ from tickets.models import Ticket
 
 def home(request: HttpRequest) -> HttpResponse:
     """Send each person to where their work is: an admin of a fresh house to the panel."""
-    if request.user.is_admin and _is_fresh():
+    is_admin = isinstance(request.user, User) and request.user.is_admin
+    if is_admin and _is_fresh():
         return redirect("admin-overview")
     return redirect("tickets:ticket-list")
 

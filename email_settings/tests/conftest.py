@@ -1,14 +1,23 @@
 """Stand-ins for AWS, over real HTTP."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
+from django.test import Client
 from moto.server import ThreadedMotoServer
 
 from email_settings.credentials import Credentials, Secret
 from email_settings.tests.builders import ACCESS_KEY_ID, SECRET
 from email_settings.tests.fake_ses import FakeSes, running_fake_ses
+
+
+@pytest.fixture
+def panel(client: Client, admin: Any) -> Client:
+    """The browser of an admin, whom this room knows only as a user."""
+    client.force_login(admin)
+    return client
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -17,12 +16,6 @@ from email_settings.views.activity import PAGE_SIZE
 
 State = OutboxMessage.State
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def panel(client: Client, admin: AbstractBaseUser) -> Client:
-    client.force_login(admin)
-    return client
 
 
 def show(panel: Client, **query: str) -> str:

@@ -19,8 +19,8 @@ GOOD = {
 SMTP_PASSWORD = "BHAg" + "x" * 40
 
 
-def form(stored: SesSettings | None = None, **changes: str) -> SettingsForm:
-    return SettingsForm({**GOOD, **changes}, stored=stored or SesSettings())
+def form(**changes: str) -> SettingsForm:
+    return SettingsForm({**GOOD, **changes}, stored=SesSettings())
 
 
 def error(field: str, **changes: str) -> str:
@@ -98,7 +98,8 @@ def test_44_characters_that_are_no_smtp_password_are_only_too_long() -> None:
 
 
 def test_empty_secret_keeps_the_stored_one() -> None:
-    kept = form(make_settings(), secret_access_key="", from_name="Other")
+    typed = {**GOOD, "secret_access_key": "", "from_name": "Other"}
+    kept = SettingsForm(typed, stored=make_settings())
     assert kept.is_valid(), kept.errors
     assert not kept.result().secret
 

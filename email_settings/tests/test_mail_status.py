@@ -1,6 +1,7 @@
 """Rehearsal and live, and what every page of the Admin Panel says about mail."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -19,12 +20,6 @@ from email_settings.tests.builders import make_message, make_settings
 
 State = OutboxMessage.State
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def panel(client: Client, admin: AbstractBaseUser) -> Client:
-    client.force_login(admin)
-    return client
 
 
 @pytest.fixture
@@ -217,9 +212,7 @@ def test_captured_mail_is_not_counted_as_held() -> None:
 # What it costs
 
 
-def test_status_costs_nothing_until_it_is_asked(
-    client: Client, requester: AbstractBaseUser
-) -> None:
+def test_status_costs_nothing_until_it_is_asked(client: Client, requester: Any) -> None:
     client.force_login(requester)
     with CaptureQueriesContext(
         connection,

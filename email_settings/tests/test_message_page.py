@@ -4,7 +4,6 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -14,12 +13,6 @@ from email_settings.tests.builders import make_message, make_settings
 
 State, Outcome = OutboxMessage.State, DeliveryAttempt.Outcome
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def panel(client: Client, admin: AbstractBaseUser) -> Client:
-    client.force_login(admin)
-    return client
 
 
 @pytest.fixture

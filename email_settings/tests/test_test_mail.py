@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -21,12 +20,6 @@ from email_settings.tests.fake_ses import FakeSes, refusal
 from email_settings.tests.mailbox import mails_at
 
 State = OutboxMessage.State
-
-
-@pytest.fixture
-def panel(client: Client, admin: AbstractBaseUser) -> Client:
-    client.force_login(admin)
-    return client
 
 
 @pytest.fixture

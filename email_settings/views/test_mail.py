@@ -7,6 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.html import format_html
 from django.views.decorators.http import require_GET, require_POST
 
 from email_settings import services
@@ -29,7 +30,8 @@ def test_send(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, AbstractBaseUser)
     form = TestMailForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _first_error(form))
+        reason = form.errors["recipient"][0]
+        messages.error(request, format_html("No test e-mail was sent. {}", reason))
         return redirect("email_settings:settings")
     try:
         message = services.send_test_email(
@@ -39,10 +41,6 @@ def test_send(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("email_settings:settings")
     return redirect("email_settings:test-detail", uid=message.uid)
-
-
-def _first_error(form: TestMailForm) -> str:
-    return f"No test e-mail was sent. {form.errors['recipient'].data[0].messages[0]}"
 
 
 @admin_required
@@ -64,5 +62,5 @@ def test_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
         "took": took(message, attempts),
         "verdict": test_verdict_on(message, status),
     }
-    template = "_test_legs" if request.htmx else "test_detail"
+    template = "_test_legs" if request.headers.get("HX-Request") else "test_detail"
     return render(request, f"email_settings/{template}.html", context)
