@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from email_settings import credentials
@@ -110,11 +110,12 @@ def enqueue_many(
 ) -> list[OutboxMessage]:
     """Put the same text in the outbox for many, one message each; see enqueue.
 
-    `recipients` are addresses with names. Rendered once and written in batches, so that
-    500 people cost hardly more than five. Not for secrets.
+    `recipients` are addresses with names. The text is rendered once and the rows are
+    written in batches. Not for secrets.
     """
     rendered = render_mail(template, context)
-    messages = OutboxMessage.objects.bulk_create(
+    now = timezone.now()
+    messages = [
         OutboxMessage(
             kind=kind,
             lane=lane,
@@ -126,8 +127,16 @@ def enqueue_many(
             headers=dict(headers or {}),
             about_label=about_label,
             about_path=about_path,
+            due_at=now,
+            expires_at=now + USUAL_LIFETIME,
         )
         for address, name in recipients
-    )
+    ]
+    if connection.features.can_return_rows_from_bulk_insert:
+        OutboxMessage.objects.bulk_create(messages)
+    else:
+        # SQLite before 3.35 does not tell the keys of rows written in one go.
+        for message in messages:
+            message.save(force_insert=True)
     transaction.on_commit(nudge_worker, robust=True)
     return messages
