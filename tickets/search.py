@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from tickets.models import Comment, Ticket, TicketWords
 from tickets.querysets import CappedCount, TicketQuerySet
@@ -14,6 +14,7 @@ from tickets.words import Wanted
 
 # A search looks at the newest tickets that match, so that a common word costs no more.
 MAX_MATCHES = 1000
+MAX_WITH_NUMBER = 900  # of a search for a number
 MAX_QUERY_LENGTH = 200  # characters; the rest is ignored
 MAX_QUERY_WORDS = 8
 MIN_BEGINNING = 3  # characters; shorter words are meant as they are
@@ -39,10 +40,12 @@ def matching(queryset: TicketQuerySet, text: str) -> TicketQuerySet:
     words = list(words_of(text[:MAX_QUERY_LENGTH]))[:MAX_QUERY_WORDS]
     if not words:
         return queryset.none()
-    found = Q(pk__in=_newest(_wanted(words)))
+    newest = _newest(_wanted(words))
     if number := _NUMBER.fullmatch(text.strip()):
-        found |= Q(pk=int(number[1]))
-    return queryset.filter(found)
+        # A list, not an OR: PostgreSQL would read the whole table for that. SQLite may
+        # take no more than 999 values.
+        return queryset.filter(pk__in=[int(number[1]), *newest[:MAX_WITH_NUMBER]])
+    return queryset.filter(pk__in=newest)
 
 
 def _newest(wanted: Sequence[Wanted]) -> QuerySet[TicketWords, int]:

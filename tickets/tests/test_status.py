@@ -1,7 +1,11 @@
 """How a ticket moves on, and who may move it."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.http import Http404
 
 from accounts.models import User
@@ -121,3 +125,32 @@ def test_every_status_has_its_moves_for_everybody() -> None:
         assert set(table) == set(Status)
         assert all(Status.NEW not in targets for targets in table.values())
         assert table[Status.CLOSED] == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reply_that_races_with_closing_comes_before_it_or_not_at_all(
+    ticket: Ticket, requester: User, agent: User
+) -> None:
+    def attempt(change: Callable[[], object]) -> bool:
+        try:
+            change()
+        except DomainError:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def write() -> None:
+        services.add_public_reply(actor=requester, number=ticket.number, body="Wait")
+
+    def close() -> None:
+        services.change_status(actor=agent, number=ticket.number, status="closed")
+
+    with ThreadPoolExecutor(6) as pool:
+        was_done = list(pool.map(attempt, [write, write, close, write, close, write]))
+
+    ticket.refresh_from_db()
+    assert ticket.status == Status.CLOSED
+    assert ticket.comments.count() == 1 + was_done.count(True) - 2
+    assert ticket.events.filter(kind="status", new="Closed").count() == 1
+    assert ticket.events.last() == ticket.events.get(new="Closed")
