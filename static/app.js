@@ -345,14 +345,17 @@
     });
   });
 
-  all("[data-guess-time-zone]").forEach((field) => {
+  // A browser knows its zone better than the form's default does, until the person has chosen.
+  if (!one("[aria-invalid=true], [role=alert]")) {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (field.value && field.value !== "UTC") return;
-    if (field.tagName !== "SELECT" || all("option", field).some((option) => option.value === zone)) field.value = zone;
-  });
+    all(".entry [name=time_zone], [data-guess-time-zone]").forEach((field) => {
+      const isKnown = field.tagName !== "SELECT" || all("option", field).some((option) => option.value === zone);
+      if (isKnown) field.value = zone;
+    });
+  }
 
   /* After a refused form: to the words that say why */
 
-  const alert = one("[role=alert][tabindex]");
-  if (alert) alert.focus();
+  const refusal = one("[role=alert][tabindex]") || one("[aria-invalid=true]");
+  if (refusal) refusal.focus();
 })();

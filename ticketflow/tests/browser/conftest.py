@@ -83,7 +83,10 @@ def watch(page: Page, trouble: list[str]) -> None:
 
     def on_console(message: ConsoleMessage) -> None:
         # An error page answers 4xx; the browser says so, and it is meant.
-        is_own_answer = message.location.get("url") == page.url
+        is_own_answer = (
+            message.text.startswith("Failed to load resource")
+            and message.location.get("url") == page.url
+        )
         if message.type == "error" and not is_own_answer:
             trouble.append(f"{page.url}: {message.text}")
 
@@ -92,6 +95,7 @@ def watch(page: Page, trouble: list[str]) -> None:
         if host and host not in OWN_HOSTS:
             trouble.append(f"{page.url} asks {request.url}")
 
+    page.set_default_timeout(10_000)
     page.on("console", on_console)
     page.on("pageerror", lambda error: trouble.append(f"{page.url}: {error}"))
     page.on("request", on_request)
@@ -137,22 +141,23 @@ def sign_in(page: Page, live_server: LiveServer) -> SignIn:
 
 @pytest.fixture(scope="session")
 def axe() -> Axe:
-    engine = AxeCore()
-
     def find(page: Page, *, only_contrast: bool = False) -> list[str]:
         run_only: Any = (
             {"type": "rule", "values": ["color-contrast"]}
             if only_contrast
             else {"type": "tag", "values": AXE_TAGS}
         )
-        results = engine.run(
-            page, options={"resultTypes": ["violations"], "runOnly": run_only}
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(AxeCore().axe_script)
+        results = page.evaluate(
+            "options => axe.run(options)",
+            {"resultTypes": ["violations"], "runOnly": run_only},
         )
         size = page.viewport_size or {"width": 0}
         return [
             f"{page.url} at {size['width']} px, {rule['id']}: {node['html'][:200]}"
             f" {node['failureSummary']}"
-            for rule in results.response["violations"]
+            for rule in results["violations"]
             for node in rule["nodes"]
         ]
 

@@ -83,7 +83,7 @@ def desk(
         from_email="help@larkfield.example",
         from_name="Larkfield",
         mode=SesSettings.Mode.LIVE,
-        hold_code="credentials_refused",
+        hold_code="access_key_unknown",
         held_since=timezone.now() - timedelta(minutes=20),
     )
     WorkerHeartbeat.objects.create(name="web-1")
@@ -269,7 +269,7 @@ def test_refused_forms(
         "forms => forms.forEach(f => f.noValidate = true)"
     )
     page.locator("main").get_by_role("button", name=button).click()
-    expect(page.get_by_role("alert").first).to_be_visible()
+    expect(page.locator("[role=alert], [aria-invalid=true]").first).to_be_focused()
     expect(page).to_have_title("Error: " + page.title().removeprefix("Error: "))
     assert find(page, axe) == []
 
