@@ -228,7 +228,7 @@ def test_nothing_is_mailed_when_the_change_is_not_saved(
 def test_an_old_sqlite_tells_everybody_too(
     ticket: Ticket, watcher: User, agent: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection.features, "can_return_rows_from_bulk_insert", False)
+    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
     services.add_public_reply(actor=agent, number=ticket.number, body="Done.")
     comment = ticket.comments.get(author=agent)
     assert {row.outbox_message.recipient for row in comment.notifications.all()} == {
