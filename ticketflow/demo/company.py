@@ -9,6 +9,7 @@ from accounts.models import Role
 
 DOMAIN = "larkfield.example"
 NAME = "Larkfield"
+PASSWORD = "larkfield demo"  # noqa: S105
 
 
 @dataclass(frozen=True)

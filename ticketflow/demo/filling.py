@@ -30,7 +30,6 @@ from tickets.models import (
     Watcher,
 )
 
-PASSWORD = "larkfield demo"  # noqa: S105
 BATCH = 1000  # tickets
 MAILED = 300  # the newest tickets have mails in Email Activity
 SPAN = timedelta(days=540)  # from the oldest ticket to now
@@ -164,7 +163,7 @@ def _fill_company(rng: random.Random, count: int, now: datetime) -> Cast:
         Brand.objects.create(company_name=company.NAME)
     people = {person.email: person for person in company.people(rng, count)}
     known = set(User.objects.filter(email__in=people).values_list("email", flat=True))
-    password = make_password(PASSWORD)
+    password = make_password(company.PASSWORD)
     User.objects.bulk_create(
         User(
             email=person.email,

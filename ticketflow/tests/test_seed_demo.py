@@ -11,7 +11,8 @@ from django.test import Client
 
 from accounts.models import Role, User
 from email_settings.models import OutboxMessage
-from ticketflow.demo.filling import PASSWORD, fill
+from ticketflow.demo.company import PASSWORD
+from ticketflow.demo.filling import fill
 from tickets import search
 from tickets.models import Comment, Queue, Ticket, TicketEvent, Watcher
 

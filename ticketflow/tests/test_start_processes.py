@@ -110,6 +110,14 @@ def are_gone(pids: set[int]) -> Callable[[], bool]:
     return nobody_is_left
 
 
+def is_free(data_dir: Path) -> bool:
+    try:
+        os.close(preflight.lock_folder(data_dir))
+    except preflight.CannotStartError:
+        return False
+    return True
+
+
 def start_another(
     data_dir: Path, port: int, extra: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -188,8 +196,8 @@ def test_nothing_is_left_when_the_parent_is_killed(installation: Installation) -
     installation.process.kill()
     wait_until(are_gone(everybody), seconds=SECONDS)
 
-    # The folder is free for the next start.
-    os.close(preflight.lock_folder(installation.data_dir))
+    # The folder is free for the next start, once the kernel has cleared up.
+    wait_until(lambda: is_free(installation.data_dir), seconds=SECONDS)
 
 
 @pytest.mark.services

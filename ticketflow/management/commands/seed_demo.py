@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.models import Role
-from ticketflow.demo.filling import PASSWORD, Cast, fill
+from ticketflow.demo.company import PASSWORD
+from ticketflow.demo.filling import Cast, fill
 from tickets.models import Ticket
 
 

@@ -1,10 +1,10 @@
 """`manage.py start`: the whole of TicketFlow in one terminal."""
 
 import os
+import socket
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
-from types import ModuleType
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +13,13 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError, connections
 
 from accounts.models import User
+from ticketflow.demo import company
 from ticketflow.lib.localfiles import read_or_create_secret
 from ticketflow.runtime import preflight, web, worker
 from ticketflow.runtime.supervisor import Printer, Role, Supervisor
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 
 class Command(BaseCommand):
@@ -28,8 +32,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--host",
-            default=os.environ.get("HOST", "127.0.0.1"),
+            default=os.environ.get("HOST", LOOPBACK),
             help="address to listen on (HOST; 127.0.0.1 is this machine alone)",
+        )
+        parser.add_argument(
+            "--demo",
+            action="store_true",
+            help="with invented tickets, and a stand-in for AWS that sends nothing",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -38,58 +47,95 @@ class Command(BaseCommand):
         preflight.prepare_folder(settings.DATA_DIR)
         lock = preflight.lock_folder(settings.DATA_DIR)
         listener = preflight.listen(options["host"], settings.PORT)
-
         say = Printer()
-        self._prepare()
-        self._welcome(say)
-        socket = listener.fileno()
-        roles = [
-            _role(
-                web,
-                "--socket",
-                str(socket),
-                grace=web.GRACE,
-                descriptors=[socket, lock],
-            ),
-            _role(worker, grace=worker.GRACE, descriptors=[lock]),
-        ]
-        code = Supervisor(roles, say=say, when_stopping=listener.close).run()
+
+        _prepare_database()
+        call_command("collectstatic", verbosity=0, interactive=False)
+        aws = _prepare_demo() if options["demo"] else None
+        _welcome(say, options["host"])
+        if aws:
+            _show_demo(say)
+        # The parent needs the database no more; an open file would only be in the way.
+        connections.close_all()
+
+        supervisor = Supervisor(
+            _roles(listener, lock, aws), say=say, when_stopping=listener.close
+        )
+        code = supervisor.run()
         say("start", "Stopped")
         sys.exit(code)
 
-    def _prepare(self) -> None:
-        try:
-            call_command("migrate", verbosity=0, interactive=False)
-        except OperationalError as error:
-            raise preflight.CannotStartError(
-                f"The database does not answer: {str(error).strip()}. Check DATABASE_URL "
-                "and that the database server is running."
-            ) from error
-        call_command("collectstatic", verbosity=0, interactive=False)
 
-    def _welcome(self, say: Printer) -> None:
-        say("start", f"TicketFlow on {settings.SITE_URL}/ (Ctrl-C stops it)")
-        say("start", f"Data in {settings.DATA_DIR}")
-        if not User.objects.exists():
-            token = read_or_create_secret(settings.DATA_DIR / "setup_token")
-            say("start", "Nobody can sign in yet. Make the first admin here:")
-            say("start", f"{settings.SITE_URL}/setup/?token={token}")
-        # The parent needs the database no more; an open file would only stand in the way.
-        connections.close_all()
+def _prepare_database() -> None:
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise preflight.CannotStartError(
+            f"The database does not answer: {reason}. Check DATABASE_URL and that the "
+            "database server is running."
+        ) from error
 
 
-def _role(
-    module: ModuleType, *arguments: str, grace: float, descriptors: Sequence[int]
+def _prepare_demo() -> socket.socket:
+    """Fill an empty database, and return the socket for the stand-in for AWS."""
+    if not User.objects.exists():
+        call_command("seed_demo", verbosity=0)
+    return preflight.listen(LOOPBACK, 0)
+
+
+def _welcome(say: Printer, host: str) -> None:
+    say("start", f"TicketFlow on {settings.SITE_URL}/ (Ctrl-C stops it)")
+    say("start", f"Data in {settings.DATA_DIR}")
+    if host in EVERYWHERE and f"//{LOOPBACK}" in settings.SITE_URL:
+        say("start", "Set SITE_URL to the address that other people use, too.")
+    if not User.objects.exists():
+        token = read_or_create_secret(settings.DATA_DIR / "setup_token")
+        say("start", "Nobody can sign in yet. Make the first admin here:")
+        say("start", f"{settings.SITE_URL}/setup/?token={token}")
+
+
+def _show_demo(say: Printer) -> None:
+    admin, agent = "ewa.kowalska", "maya.okafor"
+    say("start", f"Sign in as {admin}@{company.DOMAIN} (admin) or {agent}@… (agent),")
+    say("start", f"hannah.brooks@… (requester); the password is “{company.PASSWORD}”.")
+    say("start", "Admin Panel → Email Settings takes any key of the right form, as in")
+    say("start", f"AKIAIOSFODNN7EXAMPLE, and From helpdesk@{company.DOMAIN}. AWS is")
+    say("start", "played by a child of this process: no mail leaves this machine.")
+
+
+def _roles(listener: socket.socket, lock: int, aws: socket.socket | None) -> list[Role]:
+    """The children, in the order in which they are stopped."""
+    environment = {
+        # Our own modules are found from whatever folder this was started in.
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")])
+        )
+    }
+    children = [
+        _child(web.__name__, listener, grace=web.GRACE),
+        _child(worker.__name__, grace=worker.GRACE),
+    ]
+    if aws:
+        host, port = aws.getsockname()
+        environment["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
+        # Named, not imported: it stands on moto, which only developers have.
+        name = "ticketflow.demo.aws"
+        children.append(_child(name, aws, "--verified", company.DOMAIN, grace=3))
+    return [
+        replace(child, descriptors=[*child.descriptors, lock], environment=environment)
+        for child in children
+    ]
+
+
+def _child(
+    module: str, listener: socket.socket | None = None, *arguments: str, grace: float
 ) -> Role:
-    """A child that runs one of our modules, from whatever folder we were started."""
+    inherited = [listener.fileno()] if listener else []
+    sockets = [f"--socket={descriptor}" for descriptor in inherited]
     return Role(
-        name=module.__name__.rpartition(".")[2],
-        command=[sys.executable, "-m", module.__name__, *arguments],
+        name=module.rpartition(".")[2],
+        command=[sys.executable, "-m", module, *sockets, *arguments],
         grace=grace,
-        descriptors=descriptors,
-        environment={
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")])
-            )
-        },
+        descriptors=inherited,
     )
