@@ -253,6 +253,7 @@
   }
 
   document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented) return;
     const hasModifier = event.ctrlKey || event.metaKey;
     if (hasModifier && event.key.toLowerCase() === "k" && openDialog("palette")) { event.preventDefault(); return; }
     if (hasModifier && event.key === "Enter" && event.target.form) { event.preventDefault(); event.target.form.requestSubmit(); return; }

@@ -107,7 +107,8 @@ def avatar(
             css_class,
         )
     name = str(person)
-    key = person if isinstance(person, str) else str(person.pk)
+    # By the id, so that a new name keeps the colour; neighbours in age differ.
+    key = zlib.crc32(person.encode()) if isinstance(person, str) else person.pk or 0
     spoken = (
         format_html('role="img" aria-label="{0}" title="{0}"', name)
         if label
@@ -115,7 +116,7 @@ def avatar(
     )
     return format_html(
         '<span class="avatar av-{}{}" {}>{}</span>',
-        zlib.crc32(key.encode()) % HUES + 1,
+        key % HUES + 1,
         css_class,
         spoken,
         initials(name),

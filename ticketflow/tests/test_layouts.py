@@ -188,7 +188,7 @@ class SampleForm(forms.Form):
     )
     zone = forms.ChoiceField(choices=[("UTC", "UTC")])
     is_live = forms.BooleanField(required=False, label="Live")
-    files = forms.FileField(required=False)
+    photos = forms.FileField(required=False)
     key = forms.CharField(widget=forms.HiddenInput, required=False)
 
 
@@ -202,7 +202,7 @@ def test_fields_wear_the_classes_of_the_stylesheet() -> None:
     assert '<textarea class="textarea" name="note"' in html
     assert '<select class="select" name="zone"' in html
     assert '<input class="box" type="checkbox" name="is_live"' in html
-    assert '<label class="drop" for="id_files">' in html
+    assert '<label class="drop" for="id_photos">' in html
     assert html.count("class=") == html.count(" class=")
 
 

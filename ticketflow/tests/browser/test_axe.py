@@ -83,7 +83,7 @@ def desk(
         from_email="help@larkfield.example",
         from_name="Larkfield",
         mode=SesSettings.Mode.LIVE,
-        hold_code="access_key_unknown",
+        hold_code="secret_mismatch",
         held_since=timezone.now() - timedelta(minutes=20),
     )
     WorkerHeartbeat.objects.create(name="web-1")

@@ -1,6 +1,6 @@
 """Every core action is a plain link or form."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -24,7 +24,7 @@ def sign_in(
     live_server: LiveServer,
     brand: Brand,
     trouble: list[str],
-) -> Iterator[SignIn]:
+) -> SignIn:
     """Sign this person in by the form, in a browser without JavaScript."""
 
     def sign_in(user: User) -> Page:
