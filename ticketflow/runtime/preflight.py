@@ -10,6 +10,7 @@ from ticketflow.errors import DomainError
 
 HIGHEST_PORT = 65_535
 
+
 class CannotStartError(DomainError):
     """Starting makes no sense now; the message says why and what to do."""
 

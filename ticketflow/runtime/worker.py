@@ -1,4 +1,4 @@
-"""The worker child: `python -m ticketflow.runtime.worker --lifeline 6`."""
+"""The worker: a child of `manage.py start`, or alone where web and workers run apart."""
 
 import argparse
 import warnings
@@ -25,9 +25,11 @@ ARGUMENTS = [
 
 def main() -> None:
     """Work until SIGTERM or until the parent is gone."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--lifeline", type=int, required=True)
-    lifeline.hold(parser.parse_args().lifeline)
+    parser = argparse.ArgumentParser(prog="python -m ticketflow.runtime.worker")
+    parser.add_argument("--lifeline", type=int, help="given by the parent, if any")
+    descriptor = parser.parse_args().lifeline
+    if descriptor is not None:
+        lifeline.hold(descriptor)
     # Celery warns root of pickled tasks; ours are JSON, nothing else is accepted.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     app.worker_main(ARGUMENTS)

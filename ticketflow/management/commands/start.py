@@ -40,6 +40,11 @@ class Command(BaseCommand):
             action="store_true",
             help="with invented tickets, and a stand-in for AWS that sends nothing",
         )
+        parser.add_argument(
+            "--web-only",
+            action="store_true",
+            help="without a worker, where workers run elsewhere",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         # All that is written from here on is for this user alone.
@@ -58,9 +63,10 @@ class Command(BaseCommand):
         # The parent needs the database no more; an open file would only be in the way.
         connections.close_all()
 
-        supervisor = Supervisor(
-            _roles(listener, lock, aws), say=say, when_stopping=listener.close
-        )
+        roles = _roles(listener, lock, aws)
+        if options["web_only"]:
+            roles = [role for role in roles if role.name != "worker"]
+        supervisor = Supervisor(roles, say=say, when_stopping=listener.close)
         code = supervisor.run()
         say("start", "Stopped")
         sys.exit(code)

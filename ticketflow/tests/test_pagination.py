@@ -1,0 +1,102 @@
+"""Walking through pages by cursor: every row once, in order, both ways."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from email_settings.models import OutboxMessage
+from ticketflow.lib.pagination import Page, paginate
+
+pytestmark = pytest.mark.django_db
+
+NEWEST_FIRST = ["-created_at", "-id"]
+START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+def make_messages(count: int, *, at_once: int = 1) -> list[int]:
+    """Return the keys, newest first; so many share each moment."""
+    made = [
+        OutboxMessage.objects.create(
+            kind="test",
+            recipient="hannah@larkfield.example",
+            subject=f"{index}",
+            text_body="Hello",
+            created_at=START + timedelta(minutes=index // at_once),
+        )
+        for index in range(count)
+    ]
+    return [message.pk for message in reversed(made)]
+
+
+def page(cursor: str = "", *, size: int = 4) -> Page[OutboxMessage]:
+    return paginate(
+        OutboxMessage.objects.all(), order=NEWEST_FIRST, cursor=cursor, size=size
+    )
+
+
+def keys(found: Page[OutboxMessage]) -> list[int]:
+    return [row.pk for row in found.rows]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 10])
+def test_every_row_comes_once_forwards_and_the_same_backwards(at_once: int) -> None:
+    expected = make_messages(10, at_once=at_once)
+
+    forwards = [page()]
+    while forwards[-1].next_cursor:
+        forwards.append(page(forwards[-1].next_cursor))
+    assert [keys(found) for found in forwards] == [
+        expected[0:4],
+        expected[4:8],
+        expected[8:10],
+    ]
+
+    backwards = page(forwards[-1].previous_cursor)
+    assert keys(backwards) == expected[4:8]
+    first = page(backwards.previous_cursor)
+    assert keys(first) == expected[0:4]
+    assert first.previous_cursor == ""
+
+
+def test_one_page_has_no_way_on() -> None:
+    make_messages(4)
+    found = page()
+    assert (found.previous_cursor, found.next_cursor) == ("", "")
+    assert len(found.rows) == 4
+
+
+def test_nothing_is_an_empty_page() -> None:
+    found = page()
+    assert (found.rows, found.previous_cursor, found.next_cursor) == ([], "", "")
+
+
+def test_rows_that_arrive_meanwhile_push_nothing_twice() -> None:
+    expected = make_messages(8)
+    first = page()
+    OutboxMessage.objects.create(
+        kind="test",
+        recipient="hannah@larkfield.example",
+        subject="newest",
+        text_body="Hello",
+        created_at=START + timedelta(days=1),
+    )
+    assert keys(page(first.next_cursor)) == expected[4:8]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    ["x", "%%%", "bnVsbA", "W3RydWVd", "W2ZhbHNlLFsieCIsInkiXV0", "é", "A" * 5000],
+)
+def test_cursor_that_somebody_edited_gives_the_first_page(nonsense: str) -> None:
+    expected = make_messages(6)
+    assert keys(page(nonsense)) == expected[0:4]
+
+
+def test_one_query_whatever_the_page(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    make_messages(10)
+    cursor = page().next_cursor
+    with django_assert_num_queries(1):
+        page(cursor)
