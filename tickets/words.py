@@ -62,7 +62,7 @@ class HaveAll(_Lookup):
     prepare_rhs = False
 
     def get_db_prep_lookup(
-        self, value: Sequence[Wanted], connection: BaseDatabaseWrapper
+        self, value: Any, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[str, ...]]:
         if connection.vendor == "postgresql":
             query = " & ".join(wanted.for_postgresql() for wanted in value)

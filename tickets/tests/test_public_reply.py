@@ -1,9 +1,12 @@
 """Answering where the requester reads it."""
 
 import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 
@@ -12,7 +15,7 @@ from conftest import make_user
 from ticketflow.errors import DomainError
 from tickets import services
 from tickets.models import Ticket, Watcher
-from tickets.tests.builders import everything, last_mail, mails_since
+from tickets.tests.builders import everything, last_mail, mails_since, make_file
 
 Status = Ticket.Status
 
@@ -222,3 +225,39 @@ def test_telling_many_takes_no_more_queries_than_telling_few(
     for number in range(20):
         watch(f"w{number}")
     assert queries_of_a_reply() == few
+
+
+def test_a_fault_at_any_statement_leaves_nothing_behind(
+    ticket: Ticket, watcher: User, agent: User, stored_files: Path
+) -> None:
+    def reply_failing_at(statement: int) -> bool:
+        """Answer with a file while one statement fails; tell whether it was reached."""
+        count = 0
+
+        def fail(execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == statement:
+                raise DatabaseError("disk I/O error")
+            return execute(sql, params, *more)
+
+        with connection.execute_wrapper(fail):
+            try:
+                services.add_public_reply(
+                    actor=agent,
+                    number=ticket.number,
+                    body="Done.",
+                    files=[make_file()],
+                )
+            except DatabaseError:
+                return True
+        return False
+
+    before, on_disk = everything(), set(stored_files.rglob("*/*"))
+    statement = 1
+    while reply_failing_at(statement):
+        assert everything() == before
+        assert set(stored_files.rglob("*/*")) == on_disk
+        statement += 1
+    assert statement > 10
+    assert ticket.comments.count() == 2
