@@ -255,11 +255,6 @@ def _change_mode(
     row.save(update_fields=["mode", "version", "saved_at", "saved_by"])
 
 
-def retryable_count() -> int:
-    """Count what waits until mail can leave again; captured messages do not."""
-    return hold.held_for_the_account().count()
-
-
 @transaction.atomic
 def retry_message(*, uid: UUID) -> OutboxMessage:
     """Queue one message again that is held, in doubt or failed.

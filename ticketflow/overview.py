@@ -173,7 +173,7 @@ def first_steps(
 def matters(
     mail: MailStatus, sent: MailFigures, people: PeopleFigures, tickets: TicketFigures
 ) -> list[Matter]:
-    """What needs an admin, the gravest first."""
+    """What needs an admin besides what the banners of the panel say."""
     return [
         *_matters_of_mail(mail, sent),
         *_matters_of_people(people),
@@ -183,25 +183,6 @@ def matters(
 
 def _matters_of_mail(mail: MailStatus, figures: MailFigures) -> Iterator[Matter]:
     settings_url = reverse("email_settings:settings")
-    if mail.hold:
-        yield Matter(
-            "bad",
-            "pause",
-            mail.hold.title,
-            f"{mail.hold.reason} {mail.hold.fix}",
-            "Open Email Settings",
-            settings_url,
-        )
-    if not mail.worker_is_running:
-        yield Matter(
-            "bad",
-            "activity",
-            "The mail worker is not running",
-            "Mail is kept and leaves when it runs again. Start it with "
-            "manage.py start, or look at its log.",
-            "Show what waits",
-            f"{mail.activity_url}?state=queued",
-        )
     if mail.held_count:
         yield Matter(
             "bad",
@@ -254,15 +235,6 @@ def _matters_of_the_account(mail: MailStatus, settings_url: str) -> Iterator[Mat
             "Open Email Settings",
             settings_url,
         )
-    if mail.is_configured and mail.is_rehearsal:
-        yield Matter(
-            "warn",
-            "play",
-            "Mail is in rehearsal",
-            "Everything is captured here and nobody outside gets any mail.",
-            "Go live",
-            reverse("email_settings:settings-go-live"),
-        )
 
 
 def _matters_of_people(people: PeopleFigures) -> Iterator[Matter]:
@@ -299,6 +271,18 @@ def _matters_of_tickets(tickets: TicketFigures) -> Iterator[Matter]:
             "Open tickets",
             reverse("tickets:ticket-list"),
         )
+
+
+def headline(mail: MailStatus, steps: list[Step], needs: list[Matter]) -> str:
+    """How things stand, in a sentence."""
+    if steps:
+        return "Three steps make this a help desk."
+    if mail.hold or not mail.worker_is_running or mail.is_late:
+        return "Mail does not leave as it should."
+    if needs:
+        count = len(needs)
+        return f"Everything runs; {count} thing{pluralize(count, ' needs,s need')} you."
+    return "Everything runs; nothing needs you."
 
 
 def recent_changes(mail: MailStatus) -> list[Change]:

@@ -62,13 +62,15 @@ def admin_overview(request: HttpRequest) -> HttpResponse:
     tickets = overview.ticket_figures(now)
     has_tickets = tickets.is_any or Ticket.objects.exists()
     steps = overview.first_steps(mail, people, has_tickets=has_tickets)
+    matters = overview.matters(mail, sent, people, tickets)
     context = {
         "now": now,
         "mail_status": mail,
         "spark_label": f"Mail written per hour over the last 24 hours, {sent.written} in all",
         "steps": steps,
         "next_step": next((step for step in steps if not step.is_done), None),
-        "matters": overview.matters(mail, sent, people, tickets),
+        "matters": matters,
+        "headline": overview.headline(mail, steps, matters),
         "sent": sent,
         "people": people,
         "tickets": tickets,

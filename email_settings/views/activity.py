@@ -132,6 +132,7 @@ def message_list(request: HttpRequest) -> HttpResponse:
     counts = found.counts_by_state()
     if activity.state:
         found = found.in_state(activity.state)
+    status = MailStatus()
     page = paginate(
         found.for_list(),
         order=NEWEST_FIRST,
@@ -149,9 +150,18 @@ def message_list(request: HttpRequest) -> HttpResponse:
         "newer_url": _address(activity, page.previous_cursor),
         "kinds": sorted(KIND_LABELS.items(), key=lambda pair: pair[1]),
         "periods": [(value, label) for value, (label, _) in PERIODS.items()],
-        "retryable_count": services.retryable_count(),
+        "retryable_count": status.held_count,
+        "retry_means": _what_retry_means(status),
+        "mail_status": status,
     }
     return render(request, "email_settings/message_list.html", context)
+
+
+def _what_retry_means(status: MailStatus) -> str:
+    """What Retry all does just now."""
+    if status.hold:
+        return "One is tried at once; when Amazon SES takes it, the others follow."
+    return "Mail could not leave when they were due. Retry sends them in their order."
 
 
 def _tabs(activity: Activity, counts: Mapping[str, int]) -> list[Tab]:

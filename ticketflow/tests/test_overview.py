@@ -115,11 +115,19 @@ def test_trouble_is_listed_with_its_button(panel: Client) -> None:
         "1 e-mail was not sent in the last 24 hours",
         "The From address is not verified",
         "The AWS account is in the sandbox",
-        "Mail is in rehearsal",
+        "Rehearsal: no mail leaves",
         "1 invitation did not leave",
         "1 invitation expired",
     ):
         assert part in shown
+
+
+def test_worker_that_is_away_is_in_the_headline(
+    panel: Client, make_ticket: Callable[..., Ticket]
+) -> None:
+    make_settings()
+    make_ticket()
+    assert "Mail does not leave as it should." in show(panel)
 
 
 def test_figures_are_real(make_ticket: Callable[..., Ticket], admin: User) -> None:
