@@ -11,11 +11,11 @@ from django.urls import reverse
 
 from accounts.models import User
 from tickets.models import Queue, Ticket
+from tickets.querysets import CappedCount
 from tickets.views_catalogue import (
     COUNT_CAP,
     DEFAULT_VIEW,
     VIEWS,
-    CappedCount,
     counts,
     shown_count,
 )

@@ -336,11 +336,11 @@ class WatcherForm(forms.Form):
     )
 
 
-SORTS = [
-    ("updated", "Newest activity first"),
-    ("oldest", "Oldest activity first"),
-    ("priority", "Most urgent first"),
-]
+SORTS = {
+    "updated": "Newest activity first",
+    "oldest": "Oldest activity first",
+    "priority": "Most urgent first",
+}
 
 
 class TicketFilterForm(forms.Form):

@@ -1,7 +1,7 @@
 """The agents' list: filters, order and pages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Q
@@ -15,6 +15,7 @@ from tickets.services import FINISHED
 from tickets.views_catalogue import DEFAULT_VIEW, VIEWS, TicketView, shown_count
 
 PAGE_SIZE = 50
+SHOWN = ("requester", "assignee", "queue")
 
 # A search from anywhere looks everywhere; it is not a place in the side bar.
 EVERYTHING = TicketView("all", "All tickets", "ticket", lambda all_, me: all_)
@@ -45,15 +46,17 @@ class Filters:
         """Take what made sense of a form's cleaned data."""
         text = cleaned.get("q") or ""
         fallback = EVERYTHING if text else DEFAULT_VIEW
+        view = LIST_VIEWS.get(cleaned.get("view") or "", fallback)
+        sort = cleaned.get("sort") or "updated"
         return cls(
-            view=LIST_VIEWS.get(cleaned.get("view") or "", fallback),
+            view=view,
             text=text,
             statuses=cleaned.get("status") or (),
             priorities=cleaned.get("priority") or (),
             assignees=cleaned.get("assignee") or (),
             queues=cleaned.get("queue") or (),
             requester=cleaned.get("requester"),
-            sort=cleaned.get("sort") or "updated",
+            sort=sort if sort in sorts_of(view) else "updated",
         )
 
     @property
@@ -80,15 +83,30 @@ def statuses_in(view: TicketView) -> list[Ticket.Status]:
     return [one for one in Ticket.Status if (one in FINISHED) == is_past]
 
 
+def sorts_of(view: TicketView) -> list[str]:
+    """Return the orders a view can be shown in; urgency is for work that is left."""
+    is_work = view.slug not in {EVERYTHING.slug, "solved"}
+    return [sort for sort in ORDERS if is_work or sort != "priority"]
+
+
 def find_tickets(user: User, filters: Filters, cursor: str) -> Page[Ticket]:
-    """Return the page of tickets the cursor points at; one query."""
+    """Return the page of tickets the cursor points at; one query, two by urgency.
+
+    No index gives the order of urgency, so that many tickets have to be sorted for it.
+    They are sorted as narrow rows; people and queues are looked up for the page alone.
+    """
+    order = ORDERS[filters.sort]
     visible = filters.view.tickets(Ticket.objects.visible_to(user), user)
-    return paginate(
-        narrow(visible, user, filters).select_related("requester", "assignee", "queue"),
-        order=ORDERS[filters.sort],
-        cursor=cursor,
-        size=PAGE_SIZE,
-    )
+    tickets = narrow(visible, user, filters)
+    if filters.sort != "priority" or filters.text:  # a search finds few
+        return _page(tickets.select_related(*SHOWN), order, cursor)
+    found = _page(tickets.only("priority", "updated_at"), order, cursor)
+    rows = Ticket.objects.filter(pk__in=[ticket.pk for ticket in found.rows])
+    return replace(found, rows=list(rows.select_related(*SHOWN).order_by(*order)))
+
+
+def _page(tickets: TicketQuerySet, order: Sequence[str], cursor: str) -> Page[Ticket]:
+    return paginate(tickets, order=order, cursor=cursor, size=PAGE_SIZE)
 
 
 def narrow(tickets: TicketQuerySet, user: User, filters: Filters) -> TicketQuerySet:

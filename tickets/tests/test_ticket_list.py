@@ -82,6 +82,7 @@ def test_the_side_bar_counts_views_and_queues(
     [
         ("?priority=4", ["Urgent one"]),
         ("?priority=4&priority=2", ["Urgent one", "Plain one"]),
+        ("?sort=priority&q=one&view=open", ["Urgent one", "Plain one"]),
         ("?assignee=me", ["Plain one"]),
         ("?assignee=nobody", ["Urgent one"]),
         ("?assignee=me&assignee=nobody", ["Urgent one", "Plain one"]),
@@ -155,6 +156,24 @@ def test_sorts_by_activity_and_by_priority(
     assert shown(agents_client) == ["Third", "Second", "First"]
     assert shown(agents_client, "?sort=oldest") == ["First", "Second", "Third"]
     assert shown(agents_client, "?sort=priority") == ["Second", "Third", "First"]
+
+
+def test_urgency_orders_work_that_is_left_and_nothing_else(
+    agents_client: Client, requester: User, queue: Queue
+) -> None:
+    make_ticket(requester=requester, queue=queue, subject="First", priority=4)
+    make_ticket(requester=requester, queue=queue, subject="Second", priority=1)
+    assert shown(agents_client, "?view=all&sort=priority") == ["Second", "First"]
+
+
+def test_offers_only_the_statuses_that_a_view_can_have(agents_client: Client) -> None:
+    def offered(query: str) -> list[str]:
+        menus = agents_client.get(URL + query).context["menus"]
+        return [option.value for option in menus[0].options]
+
+    assert offered("?view=solved") == ["solved", "closed"]
+    assert offered("?view=open") == ["new", "open", "pending", "on_hold"]
+    assert len(offered("?view=all")) == 6
 
 
 @pytest.mark.parametrize("sort", ["updated", "oldest", "priority"])

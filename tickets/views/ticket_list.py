@@ -5,10 +5,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
-from ticketflow.lib.pagination import paginate
+from ticketflow.lib.pagination import Page, paginate
 from tickets.context_processors import Sidebar
 from tickets.forms import BULK_STATUSES, SORTS, TicketFilterForm
-from tickets.listing import Filters, find_tickets, how_many
+from tickets.listing import Filters, find_tickets, how_many, sorts_of
 from tickets.models import Ticket
 from tickets.services import FINISHED
 from tickets.views.http import AuthenticatedRequest
@@ -38,17 +38,23 @@ def _agents_list(request: AuthenticatedRequest) -> HttpResponse:
     page = find_tickets(request.user, filters, form.cleaned_data.get("cursor", ""))
     context = {
         "menus": form.menus(filters.view),
-        "sorts": SORTS,
+        "sorts": [(key, SORTS[key]) for key in sorts_of(filters.view)],
         "filters": filters,
         "page": page,
         "meta": how_many(filters, page, sidebar.counts),
-        "requester": User.objects.filter(pk=filters.requester).first()
-        if filters.requester
-        else None,
+        "requester": _requester(filters, page),
         "bulk_statuses": BULK_STATUSES,
         "bulk_priorities": Ticket.Priority.values,
     }
     return render(request, "tickets/ticket_list.html", context)
+
+
+def _requester(filters: Filters, page: Page[Ticket]) -> User | None:
+    if filters.requester is None:
+        return None
+    if page.rows:
+        return page.rows[0].requester
+    return User.objects.filter(pk=filters.requester).first()
 
 
 def _my_tickets(request: AuthenticatedRequest) -> HttpResponse:
