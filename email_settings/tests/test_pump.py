@@ -75,7 +75,7 @@ def test_all_that_is_due_leaves_once() -> None:
 def test_urgent_mail_goes_first() -> None:
     make_settings()
     for lane in (Lane.DIGEST, Lane.NOTICE, Lane.REPLY, Lane.SECURITY):
-        make_message(lane=lane, subject=lane.label)
+        make_message(lane=lane, subject=str(lane.label))
     gateway = FakeGateway()
     run(gateway, slots=1)
     assert subjects(gateway) == ["Security", "Reply", "Notice", "Digest"]
