@@ -35,13 +35,11 @@ def get_person_to_manage(actor: User, user_id: int) -> User:
 
     Two changes that could each take away one of the last two admins wait for each other.
     """
-    require_admin(actor)
-    locked = User.objects.select_for_update().order_by("pk")
-    admin_ids = User.objects.admins().values_list("pk", flat=True)
-    for person in locked.filter(pk__in={user_id, *admin_ids}):
-        if person.pk == user_id:
-            return person
-    raise Http404
+    get_person(actor, user_id)
+    admins = User.objects.admins().values_list("pk", flat=True)
+    locked = User.objects.select_for_update().filter(pk__in={user_id, *admins})
+    people = {person.pk: person for person in locked.order_by("pk")}
+    return people[user_id]
 
 
 def get_invitation(actor: User, invitation_id: int) -> Invitation:

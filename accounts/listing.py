@@ -65,7 +65,8 @@ class Invitations:
 
 def people(query: Mapping[str, str]) -> People:
     """Return the people that the address asks for. Two queries."""
-    text = query.get("q", "").strip()[:100]
+    # PostgreSQL takes no NUL in a text.
+    text = query.get("q", "").replace("\0", "").strip()[:100]
     tab = query.get("show", "")
     if tab not in ROLES_AND_STATES:
         tab = ""

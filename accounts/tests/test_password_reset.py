@@ -220,7 +220,10 @@ def test_deactivation_between_opening_and_saving_wins(
     assert not requester.is_active
 
 
-@pytest.mark.parametrize("spoil", ["x", "1-x", "0-abc-def", "zzzzzzzzzzzzzz-abc-def"])
+@pytest.mark.parametrize(
+    "spoil",
+    ["x", "1-x", "0-abc-def", "zzzzzzzzzzzzz-abc-def", "zzzzzzzzzzzzzz-abc-def"],
+)
 def test_a_made_up_link_opens_nothing(
     client: Client, requester: User, spoil: str
 ) -> None:

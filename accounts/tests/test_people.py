@@ -183,6 +183,16 @@ def test_an_unknown_person_is_not_found(admin_client: Client, path: str) -> None
     assert method(f"{PEOPLE}99999/{path}", {"role": "agent"}).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["role/", "deactivate/", "reactivate/"])
+@pytest.mark.parametrize("number", [0, 2**63, 10**30])
+def test_a_number_that_no_person_has_is_not_found(
+    admin_client: Client, number: int, path: str
+) -> None:
+    response = admin_client.post(f"{PEOPLE}{number}/{path}", {"role": "agent"})
+
+    assert response.status_code == 404
+
+
 def test_an_unknown_person_cannot_be_managed(admin: User) -> None:
     with pytest.raises(Http404):
         services.deactivate_user(actor=admin, user_id=99999)
@@ -227,6 +237,7 @@ def test_the_list_filters_by_role_state_and_text(
     assert shown("q=OKAF") == {"Maya"}
     assert shown("q=oliver@") == {"Oliver"}
     assert shown("q=%25") == set()
+    assert shown("q=may%00a") == {"Maya"}
     assert shown("q=zzz&show=agents") == set()
     assert shown("show=nonsense&page=nonsense") == {"Ewa", "Maya", "Hannah", "Oliver"}
 
