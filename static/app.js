@@ -205,7 +205,7 @@
   }
 
   if (composer) {
-    const sendText = one("[data-send-text]", composer);
+    const sendText = one("button [data-send-text]", composer);
     const showKind = () => {
       const kind = one("[name=kind]:checked", composer);
       if (!kind) return;
