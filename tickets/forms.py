@@ -218,7 +218,7 @@ class RequesterReplyForm(SubmissionForm):
     files = FilesField(  # type: ignore[assignment]
         label="Add photos or files", required=False
     )
-    # The newest public comment that stood on the page: see timeline.newer_than.
+    # The newest comment that stood on the page: see timeline.newer_than.
     seen = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
 
 

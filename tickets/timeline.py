@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Literal
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.utils.safestring import SafeString
 
 from accounts.models import User
@@ -14,9 +15,11 @@ from email_settings.models import OutboxMessage
 from ticketflow.lib.markdown import to_html
 from tickets.models import Attachment, Comment, Notification, Ticket, TicketEvent
 
-# A page shows so many comments, newest last, unless the whole is asked for.
-RECENT_COMMENTS = 100
-RECENT_EVENTS = 200
+# A page shows so many of each, the newest, unless the whole is asked for.
+RECENT_COMMENTS = 50
+RECENT_EVENTS = 100
+# Longer texts are rendered each time: the cache stays under ten megabytes.
+MAX_CACHED_LENGTH = 4_000  # characters
 
 # Mails that somebody has to look after.
 BAD_STATES = {
@@ -77,9 +80,9 @@ class EventEntry:
 @dataclass(frozen=True)
 class Timeline:
     entries: list[CommentEntry | EventEntry]
-    history: list[EventEntry]  # all of it, newest first
-    is_cut: bool  # older comments exist that are not in entries
-    newest_public_id: int  # 0 when there is none
+    history: list[EventEntry]  # newest first
+    is_cut: bool  # there is more than is shown
+    newest_id: int  # of a comment; 0 when there is none
 
 
 def timeline_for(user: User, ticket: Ticket, *, whole: bool = False) -> Timeline:
@@ -98,27 +101,28 @@ def timeline_for(user: User, ticket: Ticket, *, whole: bool = False) -> Timeline
         )
         .order_by("-created_at", "-id")[: None if whole else RECENT_COMMENTS + 1]
     )
-    is_cut = not whole and len(comments) > RECENT_COMMENTS
-    if is_cut:
-        del comments[RECENT_COMMENTS:]
-    comments.reverse()
-    history = _history(user, ticket)
-    since = comments[0].created_at if is_cut else None
+    events = list(_events(user, ticket)[: None if whole else RECENT_EVENTS + 1])
+    is_cut = not whole and (
+        len(comments) > RECENT_COMMENTS or len(events) > RECENT_EVENTS
+    )
+    if not whole:
+        del comments[RECENT_COMMENTS:], events[RECENT_EVENTS:]
+    history = [entry for event in events if (entry := _told(user, event))]
+    since = comments[-1].created_at if is_cut and comments else None
     spoken = [
         entry
         for entry in history
         if entry.event.kind not in _SHOWN_AS_COMMENT and (not since or entry.at > since)
     ]
     entries: list[CommentEntry | EventEntry] = [
-        *(_comment_entry(comment, ticket) for comment in comments),
+        *(_comment_entry(comment, ticket) for comment in reversed(comments)),
         *reversed(spoken),
     ]
-    public = [comment.pk for comment in comments if not comment.is_internal]
     return Timeline(
         entries=sorted(entries, key=lambda entry: entry.at),
         history=history,
         is_cut=is_cut,
-        newest_public_id=max(public, default=0),
+        newest_id=max((comment.pk for comment in comments), default=0),
     )
 
 
@@ -138,7 +142,17 @@ def _comment_entry(comment: Comment, ticket: Ticket) -> CommentEntry:
         style = "note"
     elif comment.author.is_agent and comment.author_id != ticket.requester_id:
         style = "agent"
-    return CommentEntry(comment, to_html(comment.body), style, list(_marks(comment)))
+    return CommentEntry(comment, _html(comment.body), style, list(_marks(comment)))
+
+
+def _html(text: str) -> SafeString:
+    return _short_html(text) if len(text) <= MAX_CACHED_LENGTH else to_html(text)
+
+
+@lru_cache(maxsize=1_000)
+def _short_html(text: str) -> SafeString:
+    """What was said never changes, and parsing it is most of the work of a page."""
+    return to_html(text)
 
 
 def _marks(comment: Comment) -> Iterator[DeliveryMark]:
@@ -163,14 +177,16 @@ _SHOWN_AS_COMMENT = {
 _ENDED = {Ticket.Status.SOLVED.label, Ticket.Status.CLOSED.label}
 
 
-def _history(user: User, ticket: Ticket) -> list[EventEntry]:
-    events = ticket.events.select_related("actor").order_by("-created_at", "-id")
-    if user.is_agent:
-        return [_for_agents(event) for event in events[:RECENT_EVENTS]]
-    # How the desk works inside is not the requester's concern.
-    events = events.filter(kind=TicketEvent.Kind.STATUS)
-    told = (_for_requesters(event) for event in events[:RECENT_EVENTS])
-    return [entry for entry in told if entry is not None]
+def _events(user: User, ticket: Ticket) -> QuerySet[TicketEvent]:
+    events = ticket.events.visible_to(user).select_related("actor")
+    if not user.is_agent:
+        # How the desk works inside is not the requester's concern.
+        events = events.filter(kind=TicketEvent.Kind.STATUS)
+    return events.order_by("-created_at", "-id")
+
+
+def _told(user: User, event: TicketEvent) -> EventEntry | None:
+    return _for_agents(event) if user.is_agent else _for_requesters(event)
 
 
 # For agents: icon, words, the value in bold, words after it

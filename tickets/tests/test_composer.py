@@ -145,7 +145,7 @@ def test_a_stopped_reply_goes_when_it_is_sent_from_there(
         actor=requester, number=ticket.number, body="One more thing"
     )
     stopped = post(agents_client, ticket, seen=seen)
-    shown = stopped.context["timeline"].newest_public_id
+    shown = stopped.context["timeline"].newest_id
     assert f'name="seen" value="{shown}"' in stopped.content.decode()
     response = post(agents_client, ticket, seen=shown)
     assert response.status_code == 302
