@@ -1,4 +1,9 @@
-"""What Celery runs. No task carries a payload: the database says what to do."""
+"""What Celery runs. No task carries a payload: the database says what to do.
+
+Acknowledged when they start: a wake-up that is lost with its worker is made up for by
+the sweep, while one that is not acknowledged when Redis goes away can take the worker
+down with it (kombu tries to put it back over the lost connection).
+"""
 
 from celery import shared_task
 
@@ -6,13 +11,13 @@ from email_settings import worker
 from email_settings.delivery import pump
 
 
-@shared_task(name="outbox.deliver")
+@shared_task(name="outbox.deliver", acks_late=False)
 def deliver() -> None:
     """Send what is due, for some seconds."""
     pump.drain()
 
 
-@shared_task(name="outbox.heartbeat")
+@shared_task(name="outbox.heartbeat", acks_late=False)
 def heartbeat() -> None:
     """Note that this worker takes tasks."""
     worker.beat()

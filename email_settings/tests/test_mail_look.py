@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -40,7 +41,7 @@ def mail(tmp_path: Path, settings: LazySettings, brand: Brand) -> Rendered:
     """A mail with every part there is, about a ticket with awkward letters."""
     for ending, source in (("subject.txt", SUBJECT), ("txt", TEXT), ("html", HTML)):
         (tmp_path / f"sample.{ending}").write_text(source)
-    engine = settings.TEMPLATES[0]
+    engine: dict[str, Any] = settings.TEMPLATES[0]
     settings.TEMPLATES = [{**engine, "DIRS": [*engine["DIRS"], tmp_path]}]
     return render_mail(
         "sample",
