@@ -42,7 +42,9 @@ def mail(tmp_path: Path, settings: LazySettings, brand: Brand) -> Rendered:
     for ending, source in (("subject.txt", SUBJECT), ("txt", TEXT), ("html", HTML)):
         (tmp_path / f"sample.{ending}").write_text(source)
     engine: dict[str, Any] = settings.TEMPLATES[0]
-    settings.TEMPLATES = [{**engine, "DIRS": [*engine["DIRS"], tmp_path]}]
+    settings.TEMPLATES = [
+        {**engine, "DIRS": [settings.BASE_DIR / "templates", tmp_path]}
+    ]
     return render_mail(
         "sample",
         {

@@ -12,6 +12,7 @@ import os
 from django.db.backends.sqlite3 import base
 
 
+# The methods below are Django's own, but its type stubs do not list them.
 class DatabaseWrapper(base.DatabaseWrapper):
     """Takes the lock before BEGIN IMMEDIATE, drops it after COMMIT, ROLLBACK or close."""
 
@@ -21,7 +22,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _start_transaction_under_autocommit(self) -> None:
         self._take_turn()
         try:
-            super()._start_transaction_under_autocommit()
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
             self._give_turn()
             raise
@@ -43,19 +44,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> None:
         try:
-            super()._commit()
+            super()._commit()  # type: ignore[misc]
         finally:
             self._give_turn()
 
     def _rollback(self) -> None:
         try:
-            super()._rollback()
+            super()._rollback()  # type: ignore[misc]
         finally:
             self._give_turn()
 
     def _close(self) -> None:
         try:
-            super()._close()
+            super()._close()  # type: ignore[misc]
         finally:
             self._give_turn()
             if self._lock_file is not None:
