@@ -1,13 +1,18 @@
 """The documents say only what is there."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import get_commands
 
+from email_settings.forms import SettingsForm
 from email_settings.gateway.errors import CATALOGUE
+from email_settings.models import SesSettings
+from email_settings.readiness.policy import iam_policy
 
 ROOT: Path = settings.BASE_DIR
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -102,3 +107,28 @@ def test_the_guide_explains_whatever_holds_all_mail() -> None:
         pattern = re.compile(re.sub(r"\\\{\w+\\\}", ".{0,1}", title))
         if problem.holds_all_mail:
             assert any(map(pattern.fullmatch, explained)), problem.title
+
+
+def test_the_guide_and_the_page_ask_for_the_same_rights() -> None:
+    guide = (ROOT / "docs/ses-setup.md").read_text()
+    block = guide.partition("```json")[2].partition("```")[0]
+    assert actions(json.loads(block)) == actions(json.loads(iam_policy()))
+
+
+def actions(policy: dict[str, Any]) -> set[str]:
+    return {
+        action
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        if statement["Effect"] == "Allow"
+    }
+
+
+def test_the_guide_names_every_field_as_the_form_does(db: None) -> None:
+    guide = (ROOT / "docs/ses-setup.md").read_text()
+    table = guide.partition("### 7.")[2].partition("### 8.")[0]
+    named = re.findall(r"^ *\| \*\*([^*]+)\*\*", table, re.MULTILINE)
+    fields = SettingsForm(stored=SesSettings()).visible_fields()
+    assert named == [
+        str(field.label) for field in fields if field.name != "save_anyway"
+    ]
