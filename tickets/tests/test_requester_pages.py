@@ -332,6 +332,26 @@ def test_it_works_now_needs_no_words(my_client: Client, ticket: Ticket) -> None:
     assert ticket.comments.count() == 1
 
 
+def test_it_works_now_drops_no_files(my_client: Client, ticket: Ticket) -> None:
+    said = {"submission_key": str(uuid.uuid4()), "files": [make_file()]}
+    response = my_client.post(url(ticket, "ticket-close"), said)
+    assert "The reply is empty." in response.content.decode()
+    ticket.refresh_from_db()
+    assert ticket.status == "new"
+
+
+def test_a_reply_that_crossed_with_an_agents_is_shown_under_it(
+    my_client: Client, agent: User, ticket: Ticket
+) -> None:
+    seen = ticket.comments.get().pk
+    services.add_public_reply(actor=agent, number=ticket.number, body="Restart it")
+    text = reply(my_client, ticket, "Any news?", seen=str(seen)).content.decode()
+    assert "Maya Okafor wrote while you were writing" in text
+    assert "Any news?</textarea>" in text
+    assert "Send anyway" in text
+    assert ticket.comments.count() == 2
+
+
 def test_a_solved_ticket_is_reopened(
     my_client: Client, agent: User, ticket: Ticket
 ) -> None:

@@ -42,7 +42,7 @@ def ticket_reply(request: AuthenticatedRequest, number: int) -> HttpResponse:
 def ticket_close(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Close the ticket; what stands in the reply form is said first."""
     ticket = get_ticket(request.user, number)
-    if request.POST.get("body", "").strip():
+    if request.POST.get("body", "").strip() or request.FILES:
         form = _form(request)
         try:
             if form.is_valid():
