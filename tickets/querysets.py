@@ -25,7 +25,16 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
 
     def unsolved(self) -> Self:
         """Work that is left: neither solved nor closed."""
-        return self.filter(status__in=["new", "open", "pending", "on_hold"])
+        return self._unsolved(is_it=True)
+
+    def finished(self) -> Self:
+        """Solved or closed."""
+        return self._unsolved(is_it=False)
+
+    def _unsolved(self, *, is_it: bool) -> Self:
+        # IN, because "= true" comes out as the bare column, for which SQLite uses no
+        # index.
+        return self.filter(is_unsolved__in=[is_it])
 
     def unassigned(self) -> Self:
         return self.filter(assignee=None)
