@@ -52,6 +52,8 @@ def claim_held(*, token: str, sender: SesSettings) -> list[Claim]:
 
 def give_back(tokens: Sequence[str]) -> None:
     """Undo claims that this process never saw, because their commit was in doubt."""
+    if not tokens:
+        return
     leased = OutboxMessage.objects.filter(
         state=OutboxMessage.State.SENDING, claim_token__in=tokens
     )

@@ -47,12 +47,12 @@ class Verdict:
     problem: Problem | None = None
 
 
-def judge(outcome: Outcome, *, sender: SesSettings) -> Verdict:
-    """Return what follows; `sender` are the settings of now. No database is touched."""
+def judge(outcome: Outcome, *, version: int | None) -> Verdict:
+    """Return what follows; `version` is that of the settings of now. A pure function."""
     if outcome.error is None:
         return Verdict(State.SENT, Result.ACCEPTED, counts=True)
     problem = outcome.error.problem
-    if problem.holds_all_mail and sender.version != outcome.claim.sender.version:
+    if problem.holds_all_mail and version != outcome.claim.sender.version:
         # It failed with settings that have been mended since.
         return Verdict(State.QUEUED, Result.REFUSED, counts=False, problem=problem)
     attempts = outcome.claim.message.attempts
@@ -94,8 +94,8 @@ def settle(outcomes: Sequence[Outcome]) -> None:
     """
     if not outcomes:
         return
-    sender = SesSettings.load()
-    judged = [(outcome, judge(outcome, sender=sender)) for outcome in outcomes]
+    version = _settings_version(outcomes)
+    judged = [(outcome, judge(outcome, version=version)) for outcome in outcomes]
     update_rows(
         OutboxMessage,
         [_message_values(outcome, verdict) for outcome, verdict in judged],
@@ -107,13 +107,23 @@ def settle(outcomes: Sequence[Outcome]) -> None:
         [_attempt_values(outcome, verdict) for outcome, verdict in judged],
         match=["id"],
     )
-    wipe_secrets([outcome.claim.message.pk for outcome in outcomes])
+    messages = [outcome.claim.message for outcome in outcomes]
+    wipe_secrets([message.pk for message in messages if message.is_secret])
     for outcome, verdict in judged:
         _judge_account(outcome, verdict)
 
 
+def _settings_version(outcomes: Sequence[Outcome]) -> int | None:
+    """Return the version of the settings of now, if an outcome depends on it."""
+    if any(o.error and o.error.problem.holds_all_mail for o in outcomes):
+        return SesSettings.load().version
+    return None
+
+
 def wipe_secrets(message_ids: Sequence[int]) -> None:
     """Forget the bodies of secret messages among these whose state is final."""
+    if not message_ids:
+        return
     OutboxMessage.objects.filter(
         pk__in=message_ids, is_secret=True, state__in=OutboxMessage.FINAL_STATES
     ).update(text_body="", html_body="")

@@ -20,13 +20,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from email_settings.tests.fake_ses import FakeSes
 from email_settings.tests.workers import Site, make_site, running_worker
 from ticketflow.tests.processes import free_port, wait_until
+from ticketflow.tests.services import POSTGRES_URL, REDIS_URL
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("workers")]
+pytestmark = pytest.mark.processes
 
-POSTGRES_URL = os.environ.get(
-    "TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres"
-)
-REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/14")
+# A database of its own for each process of the test run
+_NUMBER = 8 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 6
+OWN_REDIS_URL = f"{REDIS_URL.rpartition('/')[0]}/{_NUMBER}"
 
 GO_LIVE = """
 from email_settings.tests.builders import make_message, make_settings
@@ -117,9 +117,9 @@ def grown(tmp_path: Path, fake_ses: FakeSes) -> Iterator[Site]:
             tmp_path,
             endpoint_url=fake_ses.url,
             database_url=database_url,
-            redis_url=REDIS_URL,
+            redis_url=OWN_REDIS_URL,
         )
-        with Redis.from_url(REDIS_URL) as redis:
+        with Redis.from_url(OWN_REDIS_URL) as redis:
             redis.flushdb()
             site.run(GO_LIVE)
             yield site
