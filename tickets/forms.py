@@ -367,7 +367,7 @@ class TicketFilterForm(forms.Form):
         self.offers: dict[str, Choices] = {}
         self._offer("view", [(slug, view.title) for slug, view in LIST_VIEWS.items()])
         self._offer("status", Ticket.Status.choices)
-        self._offer("priority", Ticket.Priority.choices)
+        self._offer("priority", Ticket.Priority.choices[::-1])  # the urgent ones first
         self._offer("queue", [(one.pk, one.name) for one in queues])
         self._offer(
             "assignee",
@@ -430,14 +430,14 @@ BULK_STATUSES = [status for status in Ticket.Status if status != Ticket.Status.N
 class BulkForm(forms.Form):
     """One change to many tickets: "assign", "status:solved", "priority:3"."""
 
+    CHANGES = [
+        ("assign", "yours"),
+        *((f"status:{one.value}", one.label.lower()) for one in BULK_STATUSES),
+        *((f"priority:{one.value}", one.label.lower()) for one in Ticket.Priority),
+    ]
+
     ticket = NumbersField()
-    do = forms.ChoiceField(
-        choices=[
-            ("assign", "Assign to me"),
-            *((f"status:{one.value}", one.label) for one in BULK_STATUSES),
-            *((f"priority:{value}", label) for value, label in Ticket.Priority.choices),
-        ]
-    )
+    do = forms.ChoiceField(choices=CHANGES)
     back = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
     is_confirmed = forms.BooleanField(required=False, widget=forms.HiddenInput)
 

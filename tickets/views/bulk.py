@@ -25,7 +25,8 @@ def ticket_bulk(request: AuthenticatedRequest) -> HttpResponse:
     numbers, change = form.cleaned_data["ticket"], form.cleaned_data["do"]
     mails = bulk.count_mails(actor=request.user, numbers=numbers, change=change)
     if mails > bulk.HANDFUL and not form.cleaned_data["is_confirmed"]:
-        context = {"form": form, "numbers": numbers, "mails": mails}
+        words = dict(BulkForm.CHANGES)[change]
+        context = {"form": form, "numbers": numbers, "mails": mails, "words": words}
         return render(request, "tickets/ticket_bulk_confirm.html", context)
     _tell(request, bulk.change_many(actor=request.user, numbers=numbers, change=change))
     return _back_to_list(form)
