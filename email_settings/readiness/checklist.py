@@ -45,6 +45,11 @@ FREE_MAIL_DOMAINS = frozenset(
         "zoho.com",
     ]
 )
+# Regions outside of the usual partition have a console of their own.
+CONSOLES = {
+    "us-gov-": "console.amazonaws-us-gov.com",
+    "eusc-": "console.amazonaws-eusc.eu",
+}
 
 
 @dataclass(frozen=True)
@@ -345,7 +350,11 @@ def _unanswered(name: str, evidence: Evidence, action: str, what: str) -> Check:
 
 def _console(settings: SesSettings, page: str) -> str:
     region = settings.region
-    return f"https://{region}.console.aws.amazon.com/ses/home?region={region}#/{page}"
+    domain = next(
+        (domain for start, domain in CONSOLES.items() if region.startswith(start)),
+        "console.aws.amazon.com",
+    )
+    return f"https://{region}.{domain}/ses/home?region={region}#/{page}"
 
 
 def _number(value: float) -> str:
