@@ -77,7 +77,7 @@ class Ticket(models.Model):
     # one value of its first field, and unsolved is four values of status. For queries:
     # an instance does not learn of it when it is saved.
     is_unsolved = models.GeneratedField(
-        expression=Q(status__in=UNSOLVED),
+        expression=Q(status__in=UNSOLVED),  # type: ignore[arg-type] # a Q is one, too
         output_field=models.BooleanField(),
         db_persist=True,
     )
@@ -271,6 +271,9 @@ class Notification(models.Model):
     outbox_message = models.ForeignKey(
         OutboxMessage, on_delete=models.CASCADE, related_name="+"
     )
+
+    class Meta:
+        ordering = ["id"]
 
     def __str__(self) -> str:
         return f"{self.outbox_message_id} for #{self.ticket_id}"
