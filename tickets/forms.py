@@ -2,94 +2,22 @@
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
-from django.core.validators import validate_email
 
 from accounts.models import User
 from ticketflow.lib.choice_cards import ChoiceCard
 from tickets import transitions
-from tickets.listing import LIST_VIEWS, PAGE_SIZE, statuses_in
+from tickets.form_fields import EmailListField, FilesField, NumbersField, QueueField
 from tickets.models import Queue, Ticket
-from tickets.views_catalogue import TicketView
+from tickets.wording import MAX_BODY_LENGTH
 
-if TYPE_CHECKING:  # Django's own classes take no type between brackets
-    _QueueChoiceField = forms.ModelChoiceField[Queue]
+if TYPE_CHECKING:  # Django's own class takes no type between brackets
     _QueueModelForm = forms.ModelForm[Queue]
 else:
-    _QueueChoiceField = forms.ModelChoiceField
     _QueueModelForm = forms.ModelForm
-
-# Characters. A longer text is a file.
-MAX_BODY = 50_000
-MAX_WATCHERS_AT_ONCE = 10
-
-Choices = list[tuple[Any, str]]
-
-
-class ManyFilesInput(forms.FileInput):
-    allow_multiple_selected = True
-
-
-class FilesField(forms.FileField):
-    """Any number of files; how many and how large is the services' rule."""
-
-    widget = ManyFilesInput
-
-    def clean(self, data: Any, initial: Any = None) -> "list[UploadedFile[Any]]":
-        one_by_one = data if isinstance(data, list) else [data] if data else []
-        return [super(FilesField, self).clean(file, initial) for file in one_by_one]
-
-
-class EmailListField(forms.CharField):
-    """Addresses with commas, semicolons or spaces between them, cleaned to a list."""
-
-    def clean(self, value: Any) -> list[str]:
-        text = super().clean(value).replace(",", " ").replace(";", " ")
-        addresses = list(dict.fromkeys(part.lower() for part in text.split()))
-        if len(addresses) > MAX_WATCHERS_AT_ONCE:
-            raise ValidationError(
-                f"These are {len(addresses)} addresses. Name at most "
-                f"{MAX_WATCHERS_AT_ONCE}; you can add more on the ticket."
-            )
-        for address in addresses:
-            try:
-                validate_email(address)
-            except ValidationError:
-                raise ValidationError(
-                    f"“{address}” is not an e-mail address. "
-                    "Write it like name@company.example."
-                ) from None
-        return addresses
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 16
-
-
-class NumbersField(forms.Field):
-    """The numbers of the ticked rows."""
-
-    widget = forms.MultipleHiddenInput
-    default_error_messages = {
-        "required": "No ticket is selected. Tick the tickets first.",
-        "invalid": "Select the tickets again.",
-    }
-
-    def clean(self, value: Any) -> list[int]:
-        values = super().clean(value)
-        if len(values) > PAGE_SIZE or not all(map(_is_number, values)):
-            raise ValidationError(self.error_messages["invalid"])
-        return list(dict.fromkeys(map(int, values)))
-
-
-class QueueField(_QueueChoiceField):
-    def label_from_instance(self, obj: Queue) -> Any:
-        return ChoiceCard(obj.name, obj.description, obj.icon)
 
 
 class SubmissionForm(forms.Form):
@@ -127,7 +55,7 @@ class TicketForm(SubmissionForm):
     )
     body = forms.CharField(
         label="What happened?",
-        max_length=MAX_BODY,
+        max_length=MAX_BODY_LENGTH,
         widget=forms.Textarea(attrs={"rows": 6}),
         help_text="What did you do, what did you expect, what did you see? "
         "A photo of the screen says a lot.",
@@ -207,7 +135,7 @@ class RequesterReplyForm(SubmissionForm):
 
     body = forms.CharField(
         label="Your reply",
-        max_length=MAX_BODY,
+        max_length=MAX_BODY_LENGTH,
         widget=forms.Textarea(attrs={"rows": 4}),
         error_messages={
             "required": "The reply is empty. Write a line, then send it.",
@@ -291,7 +219,7 @@ class PropertiesForm(forms.Form):
         )
         self._choose("queue", [(key, one.name) for key, one in self._heaps.items()])
 
-    def _choose(self, name: str, choices: Choices) -> None:
+    def _choose(self, name: str, choices: list[tuple[Any, str]]) -> None:
         self.fields[name] = forms.ChoiceField(
             label=name.capitalize(),
             choices=choices,
@@ -334,93 +262,6 @@ class WatcherForm(forms.Form):
             "Write it like name@company.example.",
         },
     )
-
-
-SORTS = {
-    "updated": "Newest activity first",
-    "oldest": "Oldest activity first",
-    "priority": "Most urgent first",
-}
-
-
-class TicketFilterForm(forms.Form):
-    """What the list shows and in which order; it lives in the address.
-
-    A value that makes no sense is left out rather than refused: addresses are kept
-    in bookmarks, and the agent in one may have left.
-    """
-
-    view = forms.ChoiceField(required=False)
-    q = forms.CharField(required=False, max_length=200)
-    status = forms.MultipleChoiceField(required=False)
-    priority = forms.TypedMultipleChoiceField(required=False, coerce=int)
-    assignee = forms.MultipleChoiceField(required=False)
-    queue = forms.MultipleChoiceField(required=False)
-    requester = forms.IntegerField(required=False, min_value=1)
-    sort = forms.ChoiceField(required=False, choices=SORTS)
-    cursor = forms.CharField(required=False, max_length=500)
-
-    def __init__(
-        self, data: Any, *, agents: Sequence[User], queues: Sequence[Queue]
-    ) -> None:
-        super().__init__(data)
-        self.offers: dict[str, Choices] = {}
-        self._offer("view", [(slug, view.title) for slug, view in LIST_VIEWS.items()])
-        self._offer("status", Ticket.Status.choices)
-        self._offer("priority", Ticket.Priority.choices[::-1])  # the urgent ones first
-        self._offer("queue", [(one.pk, one.name) for one in queues])
-        self._offer(
-            "assignee",
-            [
-                ("me", "Me"),
-                ("nobody", "Nobody"),
-                *((agent.pk, str(agent)) for agent in agents),
-            ],
-        )
-
-    def menus(self, view: TicketView) -> "list[FilterMenu]":
-        """Return the filters with what is chosen in each; call it after is_valid()."""
-        self.offers["status"] = [(one, one.label) for one in statuses_in(view)]
-        return [
-            self._menu("status", "Status"),
-            self._menu("priority", "Priority"),
-            self._menu("assignee", "Assignee"),
-            self._menu("queue", "Queue"),
-        ]
-
-    def _menu(self, name: str, title: str) -> "FilterMenu":
-        chosen = {str(value) for value in self.cleaned_data.get(name, ())}
-        options = [
-            FilterOption(value, label, is_chosen=str(value) in chosen)
-            for value, label in self.offers[name]
-        ]
-        return FilterMenu(name, title, options)
-
-    def _offer(self, name: str, choices: Choices) -> None:
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = self.offers[name] = choices
-
-
-@dataclass(frozen=True)
-class FilterOption:
-    value: Any
-    label: str
-    is_chosen: bool
-
-
-@dataclass(frozen=True)
-class FilterMenu:
-    """One filter of the list: its name in the address, its title, its values."""
-
-    name: str
-    title: str
-    options: list[FilterOption]
-
-    @property
-    def chosen(self) -> str:
-        """What is chosen, in words; "" when nothing is."""
-        return ", ".join(option.label for option in self.options if option.is_chosen)
 
 
 # Nothing becomes new again.

@@ -7,7 +7,8 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from ticketflow.lib.pagination import Page, paginate
 from tickets.context_processors import Sidebar
-from tickets.forms import BULK_STATUSES, SORTS, TicketFilterForm
+from tickets.filters import SORTS, TicketFilterForm
+from tickets.forms import BULK_STATUSES
 from tickets.listing import Filters, find_tickets, how_many, sorts_of
 from tickets.models import Ticket
 from tickets.services import FINISHED
