@@ -12,7 +12,7 @@ from typing import Any
 from celery.beat import EmbeddedService
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from email_settings import nudge
@@ -52,6 +52,8 @@ def stop(**kwargs: Any) -> None:
 @worker_shutdown.connect
 def say_goodbye(**kwargs: Any) -> None:
     """Remove the sign of life at a clean stop."""
+    pump.stopping.set()  # also when the worker gives up by itself
+    close_old_connections()
     try:
         WorkerHeartbeat.objects.filter(name=process_name()).delete()
     except DatabaseError as error:
@@ -60,6 +62,7 @@ def say_goodbye(**kwargs: Any) -> None:
 
 def beat() -> None:
     """Write this worker's sign of life, and forget workers that are long dead."""
+    close_old_connections()
     now = timezone.now()
     WorkerHeartbeat.objects.update_or_create(
         name=process_name(), defaults={"beat_at": now}

@@ -13,7 +13,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 
 from email_settings.delivery import claim, hold, recovery
 from email_settings.delivery.claim import Claim
@@ -266,6 +272,8 @@ def wake_running() -> bool:
 
 def _run_one(budget_seconds: float) -> bool:
     global _running, _left_over
+    # No request ever begins in a worker, so nobody else lets go of a dead connection.
+    close_old_connections()
     pump = _running = Pump()
     pump.unsettled, _left_over = _left_over, []
     try:

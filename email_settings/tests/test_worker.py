@@ -232,9 +232,12 @@ def test_database_that_cuts_all_connections_loses_and_doubles_nothing(
             wait_for_posts(fake_ses, sent_by_then)
             cut_all_connections(grown)
         wait_until(lambda: all_sent(grown, 400), seconds=40)
+        cut_all_connections(grown)  # while the worker has nothing to do
+        grown.run(put(5))
+        wait_until(lambda: all_sent(grown, 405), seconds=20)
         assert worker.stop() == 0
     messages = fake_ses.tagged_messages
-    assert len(messages) == len(set(messages)) == 400
+    assert len(messages) == len(set(messages)) == 405
 
 
 @pytest.mark.services
