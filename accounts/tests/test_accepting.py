@@ -280,7 +280,7 @@ def test_token_pages_are_kept_out_of_caches_and_referrers(
 ) -> None:
     response = client.get(path_of(invitation))
 
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "same-origin"
     assert "no-store" in response["Cache-Control"]
 
 

@@ -86,7 +86,7 @@ def test_opening_the_link_changes_nothing_and_hides_the_key(
 
     assert opened["Location"].endswith("-set-password/")
     assert "Choose a new password" in page.content.decode()
-    assert page["Referrer-Policy"] == "no-referrer"
+    assert page["Referrer-Policy"] == "same-origin"
     assert User.objects.values().get() == before
 
 
