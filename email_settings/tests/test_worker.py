@@ -17,7 +17,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from email_settings.tests.fake_ses import FakeSes
+from email_settings.tests.fake_ses import Answer, FakeSes
 from email_settings.tests.workers import Site, make_site, running_worker
 from ticketflow.tests.processes import free_port, wait_until
 from ticketflow.tests.services import POSTGRES_URL, REDIS_URL
@@ -43,6 +43,12 @@ try:
         raise RuntimeError
 except RuntimeError:
     pass
+"""
+
+END_THE_LEASES = """
+from django.utils import timezone
+from email_settings.models import OutboxMessage
+OutboxMessage.objects.filter(state="sending").update(lease_until=timezone.now())
 """
 
 
@@ -176,6 +182,24 @@ def test_worker_that_is_asked_to_stop_leaves_nothing_in_doubt(
         assert worker.stop() == 0
     messages = fake_ses.tagged_messages
     assert len(messages) == len(set(messages)) == 400
+
+
+def test_killed_worker_mails_nobody_twice(embedded: Site, fake_ses: FakeSes) -> None:
+    fake_ses.answer = Answer(hangs=True)
+    with running_worker(embedded) as worker:
+        embedded.run(put(3))
+        wait_until(lambda: len(fake_ses.posts) == 3, seconds=10)
+        worker.process.kill()
+    fake_ses.answer = Answer()
+    assert embedded.look()["states"] == ["sending"] * 3
+    embedded.run(END_THE_LEASES)
+    with running_worker(embedded) as worker:
+        embedded.run(put(1))
+        wait_until(lambda: embedded.look()["states"].count("sent"), seconds=15)
+        assert worker.stop() == 0
+    # Amazon SES may have taken them, so they wait for a person.
+    assert sorted(embedded.look()["states"]) == ["sent", *["unknown"] * 3]
+    assert len(fake_ses.posts) == 4
 
 
 def test_rehearsal_keeps_mail_until_an_admin_goes_live(
