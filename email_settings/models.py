@@ -173,6 +173,10 @@ class OutboxMessage(models.Model):
             models.Index(
                 fields=["state", "-created_at", "-id"], name="outbox_state_newest"
             ),
+            # Email Activity by kind, and the last test e-mail on Email Settings
+            models.Index(
+                fields=["kind", "-created_at", "-id"], name="outbox_kind_newest"
+            ),
             models.Index(fields=["ses_message_id"], name="outbox_ses_message_id"),
         ]
 
