@@ -150,6 +150,14 @@ class RequesterReplyForm(SubmissionForm):
     seen = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
 
 
+THEN = [
+    (Ticket.Status.PENDING, "Then: waiting"),
+    (Ticket.Status.OPEN, "Then: open"),
+    (Ticket.Status.ON_HOLD, "Then: on hold"),
+    (Ticket.Status.SOLVED, "Then: solved"),
+]
+
+
 class ReplyForm(RequesterReplyForm):
     """The agents' composer: a public reply or an internal note."""
 
@@ -165,14 +173,17 @@ class ReplyForm(RequesterReplyForm):
     then = forms.ChoiceField(
         label="Then set status to",
         required=False,
-        choices=[
-            (Ticket.Status.PENDING, "Then: waiting"),
-            (Ticket.Status.OPEN, "Then: open"),
-            (Ticket.Status.ON_HOLD, "Then: on hold"),
-            (Ticket.Status.SOLVED, "Then: solved"),
-        ],
+        choices=THEN,
         widget=forms.Select(attrs={"class": "select-sm"}),
     )
+
+    def __init__(self, *args: Any, status: str, **kwargs: Any) -> None:
+        """Offer what may follow the ticket's status; a new ticket may stay new."""
+        super().__init__(*args, **kwargs)
+        if status == Ticket.Status.NEW:
+            field = self.fields["then"]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [*THEN, (Ticket.Status.NEW, "Then: still new")]
 
     @property
     def is_note(self) -> bool:

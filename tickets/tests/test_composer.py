@@ -10,8 +10,8 @@ from django.urls import reverse
 from accounts.models import User
 from email_settings.models import OutboxMessage
 from tickets import services
-from tickets.models import Comment, Ticket
-from tickets.tests.builders import make_file
+from tickets.models import Comment, Queue, Ticket
+from tickets.tests.builders import make_file, make_ticket
 
 
 @pytest.fixture
@@ -50,6 +50,17 @@ def test_a_reply_is_saved_and_its_status_set(
     ticket.refresh_from_db()
     assert ticket.status == "on_hold"
     assert bodies(ticket) == ["It began this morning.", "Try the legacy profile."]
+
+
+def test_an_agent_who_answers_their_own_new_ticket_leaves_it_new(
+    agents_client: Client, agent: User, queue: Queue
+) -> None:
+    own = make_ticket(requester=agent, queue=queue)
+    page = agents_client.get(reverse("tickets:ticket-detail", args=[own.number]))
+    then = page.context["reply_form"]["then"].value()
+    post(agents_client, own, then=then)
+    own.refresh_from_db()
+    assert own.status == "new"
 
 
 def test_a_note_stays_a_note_and_mails_nobody(

@@ -103,6 +103,18 @@ def test_a_watcher_finds_the_ticket_among_their_own(
     assert "You read along" in page(client, url(ticket))
 
 
+def test_nobody_waits_for_a_watcher(
+    client: Client, agent: User, outsider: User, ticket: Ticket
+) -> None:
+    services.add_watcher(actor=agent, number=ticket.number, email=outsider.email)
+    services.add_public_reply(actor=agent, number=ticket.number, body="Which browser?")
+    client.force_login(outsider)
+    response = client.get(LIST)
+    assert response.context["waiting_for_me"] == []
+    assert response.context["with_us"] == [ticket]
+    assert "Needs your reply" not in response.content.decode()
+
+
 def test_older_solved_tickets_have_pages_of_their_own(
     my_client: Client, agent: User, requester: User, queue: Queue
 ) -> None:

@@ -1,5 +1,7 @@
 """/tickets/<number>/ as agents see it."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -57,6 +59,17 @@ def test_markdown_is_shown_as_html_and_html_as_text(
     text = page(agents_client, ticket)
     assert "<strong>Bold</strong>" in text
     assert "<img" not in text
+
+
+def test_times_are_in_the_persons_zone(
+    agents_client: Client, agent: User, ticket: Ticket
+) -> None:
+    agent.time_zone = "Asia/Tokyo"
+    agent.save(update_fields=["time_zone"])
+    opened = ticket.created_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    assert f'datetime="{opened.isoformat(timespec="seconds")}"' in page(
+        agents_client, ticket
+    )
 
 
 def test_a_note_looks_like_a_note(

@@ -74,7 +74,10 @@ def show_ticket(
     context |= {
         "watchers": crowd.watchers,
         "reply_form": reply_form
-        or ReplyForm(initial={"then": transitions.after_reply(request.user, ticket)}),
+        or ReplyForm(
+            status=ticket.status,
+            initial={"then": transitions.after_reply(request.user, ticket)},
+        ),
         "properties_form": properties_form
         or PropertiesForm(
             user=request.user,

@@ -24,7 +24,7 @@ def ticket_reply(request: AuthenticatedRequest, number: int) -> HttpResponse:
     one, and goes when it is sent from there.
     """
     ticket = get_ticket(request.user, number)
-    form = _form(request)
+    form = _form(request, ticket)
     if not form.is_valid():
         return show_ticket(request, ticket, reply_form=form)
     if newer := _crossed_with(request, ticket, form):
@@ -43,7 +43,7 @@ def ticket_close(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Close the ticket; what stands in the reply form is said first."""
     ticket = get_ticket(request.user, number)
     if request.POST.get("body", "").strip() or request.FILES:
-        form = _form(request)
+        form = _form(request, ticket)
         try:
             if form.is_valid():
                 _send(request, number, form)
@@ -65,9 +65,10 @@ def ticket_reopen(request: AuthenticatedRequest, number: int) -> HttpResponse:
     return redirect("tickets:ticket-detail", number=number)
 
 
-def _form(request: AuthenticatedRequest) -> RequesterReplyForm:
-    form_class = ReplyForm if request.user.is_agent else RequesterReplyForm
-    return form_class(request.POST, request.FILES)
+def _form(request: AuthenticatedRequest, ticket: Ticket) -> RequesterReplyForm:
+    if request.user.is_agent:
+        return ReplyForm(request.POST, request.FILES, status=ticket.status)
+    return RequesterReplyForm(request.POST, request.FILES)
 
 
 def _is_note(form: RequesterReplyForm) -> bool:

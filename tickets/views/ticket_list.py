@@ -63,13 +63,19 @@ def _my_tickets(request: AuthenticatedRequest) -> HttpResponse:
     newest = mine.order_by("-updated_at", "-id")
     open_ones = list(newest.unsolved()[:MAX_OPEN])
     solved = list(newest.filter(status__in=FINISHED)[: MAX_SOLVED + 1])
+    mine_to_answer = [one for one in open_ones if _waits_for(request.user, one)]
     context = {
-        "waiting_for_me": [t for t in open_ones if t.status == Ticket.Status.PENDING],
-        "with_us": [t for t in open_ones if t.status != Ticket.Status.PENDING],
+        "waiting_for_me": mine_to_answer,
+        "with_us": [one for one in open_ones if one not in mine_to_answer],
         "solved": solved[:MAX_SOLVED],
         "has_more_solved": len(solved) > MAX_SOLVED,
     }
     return render(request, "tickets/my_tickets.html", context)
+
+
+def _waits_for(user: User, ticket: Ticket) -> bool:
+    """A watcher may answer, and nobody waits for them."""
+    return ticket.status == Ticket.Status.PENDING and ticket.requester_id == user.pk
 
 
 def _my_solved_tickets(request: AuthenticatedRequest) -> HttpResponse:
