@@ -213,6 +213,7 @@ class PropertiesForm(forms.Form):
             "queue": ticket.queue_id,
         }
         super().__init__(data, initial=initial)
+        self.is_final = ticket.status == Ticket.Status.CLOSED
         self._people = {str(agent.pk): agent for agent in agents}
         if ticket.assignee is not None:  # an agent no more, and still the assignee
             self._people.setdefault(str(ticket.assignee.pk), ticket.assignee)
@@ -236,7 +237,10 @@ class PropertiesForm(forms.Form):
             choices=choices,
             required=name != "assignee",
             show_hidden_initial=True,
-            widget=forms.Select(attrs={"class": "select-quiet"}),
+            # For the eye alone: why not is said by the services, to whoever posts.
+            widget=forms.Select(
+                attrs={"class": "select-quiet", "disabled": self.is_final}
+            ),
         )
 
     def clean(self) -> None:

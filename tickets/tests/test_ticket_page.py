@@ -168,6 +168,7 @@ def test_a_closed_ticket_offers_no_composer_and_says_what_to_do(
     text = page(agents_client, ticket)
     assert "This ticket is closed for good" in text
     assert "<textarea" not in text
+    assert text.count("select-quiet") == text.count(" disabled") == 4
 
 
 def test_an_agent_adds_and_removes_a_watcher(
