@@ -17,7 +17,7 @@ from email_settings.gateway.errors import ErrorClass, Problem
 from email_settings.gateway.probe import AccountState, check_account
 from email_settings.models import Lane, OutboxMessage, SesSettings
 from email_settings.nudge import nudge_worker
-from email_settings.status import CAPTURED
+from email_settings.querysets import REHEARSAL
 from ticketflow.errors import DomainError
 
 # A test that leaves hours later would only confuse.
@@ -208,9 +208,9 @@ class CapturedMail:
 def captured_mail() -> CapturedMail:
     """Count what rehearsal has kept."""
     captured = OutboxMessage.objects.filter(
-        state=OutboxMessage.State.HELD, reason_code=CAPTURED
+        state=OutboxMessage.State.HELD, reason_code=REHEARSAL
     )
-    return CapturedMail(captured.count(), hold.count(CAPTURED))
+    return CapturedMail(captured.count(), hold.count(REHEARSAL))
 
 
 def waiting_count() -> int:
@@ -234,7 +234,7 @@ def go_live(*, actor: AbstractBaseUser, send_captured: bool = False) -> int:
     if reason := why_not_live(row):
         raise DomainError(f"Not live: {reason}.")
     _change_mode(row, SesSettings.Mode.LIVE, actor)
-    released = hold.release(CAPTURED) if send_captured else 0
+    released = hold.release(REHEARSAL) if send_captured else 0
     transaction.on_commit(nudge_worker, robust=True)
     return released
 

@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from email_settings.gateway.errors import recall
 from email_settings.models import OutboxMessage, SesSettings, WorkerHeartbeat
+from email_settings.querysets import REHEARSAL
 
 # A worker writes its heartbeat every ten seconds; three in a row must have been missed.
 WORKER_SILENCE = timedelta(seconds=35)
 LATE = timedelta(minutes=5)
-CAPTURED = "rehearsal"
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,11 @@ class MailStatus:
             state=OutboxMessage.State.QUEUED, due_at__lte=timezone.now()
         )
         rows = (
-            held.exclude(reason_code=CAPTURED)
+            held.exclude(reason_code=REHEARSAL)
             .values_list(Value("held"))
             .annotate(Count("pk"), Max("created_at"))
             .union(
-                held.filter(reason_code=CAPTURED)
+                held.filter(reason_code=REHEARSAL)
                 .values_list(Value("captured"))
                 .annotate(Count("pk"), Max("created_at")),
                 unknown.values_list(Value("unknown")).annotate(

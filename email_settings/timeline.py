@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from email_settings.models import DeliveryAttempt, OutboxMessage
+from email_settings.querysets import REHEARSAL
 
 ORDINALS = {1: "First", 2: "Second", 3: "Third", 4: "Fourth", 5: "Fifth"}
 Outcome = DeliveryAttempt.Outcome
@@ -35,7 +36,7 @@ def legs(
     story = [_written(message)]
     for number, attempt in enumerate(attempts, start=1):
         story += _attempt(number, attempt)
-    story += _ending(message, attempts, worker_is_running=worker_is_running, now=now)
+    story += _ending(message, worker_is_running=worker_is_running, now=now)
     return story
 
 
@@ -101,14 +102,9 @@ def _refusal(attempt: DeliveryAttempt, tone: str, title: str) -> Leg:
 
 
 def _ending(
-    message: OutboxMessage,
-    attempts: Sequence[DeliveryAttempt],
-    *,
-    worker_is_running: bool,
-    now: datetime,
+    message: OutboxMessage, *, worker_is_running: bool, now: datetime
 ) -> Iterator[Leg]:
     """What the mail waits for, or why it ended."""
-    was_captured = bool(attempts) and attempts[-1].outcome == Outcome.CAPTURED
     match message.state:
         case State.QUEUED if not worker_is_running:
             yield Leg(
@@ -128,7 +124,7 @@ def _ending(
             )
         case State.QUEUED:
             yield Leg("run", "refresh", "Waits for the worker", "It looks every moment")
-        case State.HELD if not was_captured:
+        case State.HELD if message.reason_code != REHEARSAL:
             yield Leg("warn", "pause", "Held", message.reason or "It waits for you.")
         case State.UNKNOWN:
             yield Leg("warn", "help", "Nobody knows whether it arrived", message.reason)

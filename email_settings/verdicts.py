@@ -6,7 +6,8 @@ from django.urls import reverse
 
 from email_settings.gateway.errors import recall
 from email_settings.models import OutboxMessage
-from email_settings.status import CAPTURED, MailStatus
+from email_settings.querysets import REHEARSAL
+from email_settings.status import MailStatus
 
 State = OutboxMessage.State
 RETRYABLE = {State.HELD, State.FAILED, State.UNKNOWN}
@@ -26,7 +27,7 @@ class Verdict:
 
 def is_captured(message: OutboxMessage) -> bool:
     """Whether rehearsal keeps it."""
-    return message.state == State.HELD and message.reason_code == CAPTURED
+    return message.state == State.HELD and message.reason_code == REHEARSAL
 
 
 def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from email_settings import services
 from email_settings.access import get_message
 from email_settings.models import OutboxMessage
-from email_settings.querysets import OutboxMessageQuerySet
+from email_settings.querysets import CAPTURED, OutboxMessageQuerySet
 from email_settings.querysets import messages as mails
 from email_settings.status import MailStatus
 from email_settings.timeline import KIND_LABELS, kind_label, legs, took
@@ -34,6 +34,7 @@ PERIODS = {
     "7d": ("Last 7 days", timedelta(days=7)),
     "30d": ("Last 30 days", timedelta(days=30)),
 }
+STATES = {**dict(OutboxMessage.State.choices), CAPTURED: "Captured"}
 # Always there, so that the tabs do not jump about; the others when they occur.
 USUAL_STATES = ("queued", "sent", "held", "failed")
 # It is another site as far as the page around it is concerned: nothing of it may act.
@@ -56,7 +57,7 @@ class Activity:
     def of(cls, query: QueryDict) -> "Activity":
         state, period = query.get("state", ""), query.get("period", "")
         return cls(
-            state=state if state in OutboxMessage.State.values else "",
+            state=state if state in STATES else "",
             text=query.get("q", "").strip()[:254],
             kind=query.get("kind", ""),
             period=period if period in PERIODS else "",
@@ -178,7 +179,7 @@ def _tabs(activity: Activity, counts: Mapping[str, int]) -> list[Tab]:
             replace(activity, state=state).address(),
             is_current=activity.state == state,
         )
-        for state, label in OutboxMessage.State.choices
+        for state, label in STATES.items()
         if state in USUAL_STATES or state in counts or state == activity.state
     ]
 
