@@ -92,8 +92,8 @@ def sorts_of(view: TicketView) -> list[str]:
 def find_tickets(user: User, filters: Filters, cursor: str) -> Page[Ticket]:
     """Return the page of tickets the cursor points at; one query, two by urgency.
 
-    No index gives the order of urgency, so that many tickets have to be sorted for it.
-    They are sorted as narrow rows; people and queues are looked up for the page alone.
+    By urgency SQLite starts from people or queues if it may join them, and then sorts
+    every ticket it finds. Asked for narrow rows it reads the page off the index.
     """
     order = ORDERS[filters.sort]
     visible = filters.view.tickets(Ticket.objects.visible_to(user), user)
