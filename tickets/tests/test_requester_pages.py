@@ -399,8 +399,18 @@ def test_a_watcher_answers_but_decides_nothing(
 def test_a_requester_keeps_somebody_informed(
     my_client: Client, outsider: User, ticket: Ticket
 ) -> None:
+    assert 'name="email"' in page(my_client, url(ticket))
     my_client.post(url(ticket, "watcher-add"), {"email": outsider.email})
     assert ticket.watchers.get().user == outsider
+
+
+def test_a_requester_reads_why_somebody_cannot_be_informed(
+    my_client: Client, ticket: Ticket
+) -> None:
+    said = {"email": "who@larkfield.example"}
+    text = my_client.post(url(ticket, "watcher-add"), said).content.decode()
+    assert "Nobody here has the address who@larkfield.example." in text
+    assert 'value="who@larkfield.example"' in text
 
 
 def _without_ids(content: bytes) -> str:

@@ -62,6 +62,7 @@ def show_ticket(
         "timeline": timeline_for(request.user, ticket, whole="whole" in request.GET),
         "newer": newer or [],
         "moves": transitions.moves(request.user, ticket),
+        "watcher_form": watcher_form or WatcherForm(),
         "form": reply_form or properties_form or watcher_form,
     }
     if not request.user.is_agent:
@@ -85,7 +86,6 @@ def show_ticket(
             agents=crowd.agents,
             queues=Sidebar.of(request).queues,
         ),
-        "watcher_form": watcher_form or WatcherForm(),
         "other_tickets": _other_tickets(ticket),
     }
     return render(request, "tickets/ticket_detail.html", context)
