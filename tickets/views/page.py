@@ -65,20 +65,33 @@ def show_ticket(
         "watcher_form": watcher_form or WatcherForm(),
         "form": reply_form or properties_form or watcher_form,
     }
-    if not request.user.is_agent:
-        context["reply_form"] = reply_form or RequesterReplyForm()
-        context["watchers"] = [
-            watcher.user for watcher in ticket.watchers.select_related("user")
-        ]
-        return render(request, "tickets/my_ticket.html", context)
+    if request.user.is_agent:
+        context |= _for_agents(request, ticket, reply_form, properties_form)
+        return render(request, "tickets/ticket_detail.html", context)
+    context |= _for_requesters(ticket, reply_form)
+    return render(request, "tickets/my_ticket.html", context)
+
+
+def _for_requesters(
+    ticket: Ticket, reply_form: RequesterReplyForm | None
+) -> dict[str, Any]:
+    return {
+        "reply_form": reply_form or RequesterReplyForm(),
+        "watchers": [one.user for one in ticket.watchers.select_related("user")],
+    }
+
+
+def _for_agents(
+    request: AuthenticatedRequest,
+    ticket: Ticket,
+    reply_form: RequesterReplyForm | None,
+    properties_form: PropertiesForm | None,
+) -> dict[str, Any]:
     crowd = crowd_of(ticket)
-    context |= {
-        "watchers": crowd.watchers,
+    then = transitions.after_reply(request.user, ticket)
+    return {
         "reply_form": reply_form
-        or ReplyForm(
-            status=ticket.status,
-            initial={"then": transitions.after_reply(request.user, ticket)},
-        ),
+        or ReplyForm(status=ticket.status, initial={"then": then}),
         "properties_form": properties_form
         or PropertiesForm(
             user=request.user,
@@ -86,9 +99,9 @@ def show_ticket(
             agents=crowd.agents,
             queues=Sidebar.of(request).queues,
         ),
+        "watchers": crowd.watchers,
         "other_tickets": _other_tickets(ticket),
     }
-    return render(request, "tickets/ticket_detail.html", context)
 
 
 def _other_tickets(ticket: Ticket) -> list[Ticket]:
