@@ -1,5 +1,6 @@
 """Stand-ins for AWS, over real HTTP."""
 
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,8 @@ def moto_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    # What moto keeps belongs to the process, not to the server.
+    urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # noqa: S310
     verify_in_moto("larkfield.example")
     yield url
     server.stop()
