@@ -156,9 +156,6 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         """Those whose link opens the door at the moment."""
         return self.pending().filter(expires_at__gt=moment)
 
-    def matching(self, text: str) -> Self:
-        return self.filter(email__icontains=text) if text else self
-
 
 class Invitation(models.Model):
     """One address that was asked to join. Changed through accounts.services only.

@@ -306,6 +306,13 @@ def test_a_repeated_post_makes_no_second_account(
     assert User.objects.filter(email=invitation.email).count() == 1
 
 
+def test_a_token_that_opens_nothing_makes_nobody(admin: User) -> None:
+    with pytest.raises(InvitationClosedError):
+        services.accept_invitation(token="1.x", name="Ines", password=NEW_PASSWORD)
+
+    assert User.objects.count() == 1
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_race_one_link_one_gets_the_account() -> None:
     admin = User.objects.create_user("ewa@x.example", name="Ewa", role=Role.ADMIN)

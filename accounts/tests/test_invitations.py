@@ -2,14 +2,16 @@
 
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import Http404
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from accounts import invitations, services
 from accounts.errors import InvitationClosedError, TooManyAddressesError
@@ -65,7 +67,7 @@ def test_the_mail_carries_note_and_link_in_both_parts(
 
     link = invitations.link_for(Invitation.objects.get())
     text, html = credentials.open_body(OutboxMessage.objects.get())
-    assert link.startswith(f"{settings.SITE_URL}/invitations/")
+    assert link.startswith(f"{django_settings.SITE_URL}/invitations/")
     assert link in text
     assert f'href="{link}"' in html
     assert "Ewa Kowalska: Quality & <b>co</b>" in text
@@ -412,3 +414,17 @@ def test_two_admins_who_invite_the_same_address_make_one_invitation() -> None:
 
     assert len(made) == 1
     assert OutboxMessage.objects.count() == 1
+
+
+def test_with_a_broken_key_file_nobody_is_invited_and_the_page_says_why(
+    admin_client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.KEYS_FILE = tmp_path / "keys"
+    settings.KEYS_FILE.write_text("this is no key")
+
+    response = admin_client.post(INVITE, {"emails": "a@x.example", "role": "agent"})
+
+    assert response.status_code == 200
+    assert response.context["form"].non_field_errors()
+    assert not Invitation.objects.exists()
+    assert not AuditEntry.objects.exists()

@@ -9,6 +9,7 @@ from django.db import connection
 from django.http import Http404
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
 from accounts import services
 from accounts.errors import LastAdminError, OwnAccountError
@@ -358,3 +359,22 @@ def test_two_admins_who_demote_each_other_leave_one() -> None:
 
     assert sorted(outcomes) == ["done", "refused"]
     assert User.objects.admins().count() == 1
+
+
+def test_doing_it_twice_changes_nothing_more(admin: User, agent: User) -> None:
+    services.reactivate_user(actor=admin, user_id=agent.pk)
+    assert not AuditEntry.objects.exists()
+
+    services.deactivate_user(actor=admin, user_id=agent.pk)
+    services.deactivate_user(actor=admin, user_id=agent.pk)
+    assert AuditEntry.objects.count() == 1
+
+
+def test_sessions_survive_a_change_of_the_secret_key(
+    client: Client, requester: User, settings: Settings
+) -> None:
+    client.force_login(requester)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another key that nobody knows"
+
+    assert client.get("/profile/").status_code == 200
