@@ -184,7 +184,6 @@ class SettingsForm(forms.Form):
                 "class": "input-mono",
                 "autocomplete": "new-password",
                 "spellcheck": "false",
-                "placeholder": EIGHT_DOTS,
             }
         ),
     )
@@ -234,7 +233,10 @@ class SettingsForm(forms.Form):
         field.choices = [(code, f"{label}, {code}") for code, label in regions()]
         if not stored.region:
             field.choices = [("", "Choose …"), *field.choices]
-        self.fields["secret_access_key"].help_text = (
+        secret = self.fields["secret_access_key"]
+        if self.has_secret:
+            secret.widget.attrs["placeholder"] = EIGHT_DOTS
+        secret.help_text = (
             "Saved and encrypted; nobody can read it back. Leave empty to keep it, or "
             "paste a new one to replace it."
             if self.has_secret

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from email_settings.views import activity, mode, settings, test_mail
+from email_settings.views import activity, mode, settings, trial
 
 app_name = "email_settings"
 
@@ -19,10 +19,10 @@ urlpatterns = [
         "admin-panel/email-settings/rehearse/", mode.rehearse, name="settings-rehearse"
     ),
     # a test e-mail and its legs
-    path("admin-panel/email-settings/test/", test_mail.test_send, name="settings-test"),
+    path("admin-panel/email-settings/test/", trial.test_send, name="settings-test"),
     path(
         "admin-panel/email-settings/test/<uuid:uid>/",
-        test_mail.test_detail,
+        trial.test_detail,
         name="test-detail",
     ),
     # every mail
