@@ -110,3 +110,16 @@ def test_proxys_word_on_https_counts_only_when_it_is_trusted(tmp_path: Path) -> 
             check=True,
         )
         assert done.stdout.strip() == expected
+
+
+def test_port_that_is_no_number_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "TICKETFLOW_DATA_DIR": str(tmp_path), "PORT": "eighty"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "PORT must be a number, such as 8000.\n"

@@ -34,6 +34,8 @@ class StandInForAws:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.url = f"http://{host}:{port}"
+        # moto's stores belong to the process, whatever server another test had.
+        urllib.request.urlopen(f"{self.url}/moto-api/reset", data=b"").close()  # noqa: S310
         boto3.client(
             "sesv2",
             region_name="eu-west-2",
