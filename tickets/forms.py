@@ -313,7 +313,7 @@ class QueueForm(_QueueModelForm):
             "description": "Requesters read this when they choose, "
             "for example: Computers, access, software.",
             "members": "Every agent sees every queue. These get an e-mail "
-            "when a ticket comes in.",
+            "when a ticket comes in; with nobody chosen every agent does.",
             "is_active": "Switched off, its tickets stay; nobody can choose it any more.",
         }
         error_messages = {

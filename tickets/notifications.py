@@ -26,9 +26,13 @@ class Notice:
 
 
 def of_new_ticket(
-    ticket: Ticket, *, actor: User, members: Iterable[User]
+    ticket: Ticket, *, actor: User, members: Iterable[User], agents: Iterable[User]
 ) -> list[Notice]:
-    """The requester gets a receipt, the agents of the queue the news."""
+    """The requester gets a receipt, the agents of the queue the news.
+
+    A queue that nobody is in would be a place where tickets wait unseen, so all
+    `agents` are told of those.
+    """
     number = ticket.number
     opened_by = "you" if actor == ticket.requester else str(actor)
     receipt = Notice(
@@ -39,15 +43,17 @@ def of_new_ticket(
         lane=Lane.REPLY,
         auto_submitted=REPLIED,
     )
-    news = [
-        Notice(
-            member,
-            "ticket_new",
-            f"You get this because you are in the queue {ticket.queue.name}.",
+    told, reason = (
+        list(members),
+        f"You get this because you are in the queue {ticket.queue.name}.",
+    )
+    if not told:
+        told, reason = (
+            list(agents),
+            f"You get this because you are an agent and nobody is in the queue "
+            f"{ticket.queue.name}.",
         )
-        for member in members
-        if member.is_agent and member != actor
-    ]
+    news = [Notice(agent, "ticket_new", reason) for agent in told if agent != actor]
     return _one_each([receipt, *news])
 
 

@@ -83,9 +83,11 @@ def open_ticket(
         if person != requester:
             _watch(ticket, person, actor)
     search.index_ticket(ticket)
-    members = queue.members.filter(is_active=True)
+    agents = User.objects.active().agents()
     tell(
-        notifications.of_new_ticket(ticket, actor=actor, members=members),
+        notifications.of_new_ticket(
+            ticket, actor=actor, members=agents.filter(queues=queue), agents=agents
+        ),
         ticket,
         actor,
         comment,

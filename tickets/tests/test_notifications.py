@@ -35,7 +35,7 @@ def told(notices: list[notifications.Notice]) -> dict[str, str]:
 def test_news_of_a_ticket_says_why() -> None:
     ticket = ticket_of(HANNAH)
     notices = notifications.of_new_ticket(
-        ticket, actor=HANNAH, members=[MAYA, GONE, DANIEL, HANNAH]
+        ticket, actor=HANNAH, members=[MAYA, GONE, HANNAH], agents=[JONAS]
     )
     assert told(notices) == {
         "Hannah": "You get this because you opened ticket #42.",
@@ -46,8 +46,18 @@ def test_news_of_a_ticket_says_why() -> None:
     assert (news.lane, news.auto_submitted) == (Lane.NOTICE, "auto-generated")
 
 
+def test_all_agents_hear_of_a_ticket_where_nobody_looks() -> None:
+    notices = notifications.of_new_ticket(
+        ticket_of(HANNAH), actor=HANNAH, members=[], agents=[MAYA, JONAS]
+    )
+    why = "You get this because you are an agent and nobody is in the queue IT Support."
+    assert told(notices[1:]) == {"Maya": why, "Jonas": why}
+
+
 def test_a_receipt_says_who_opened_it_for_you() -> None:
-    notices = notifications.of_new_ticket(ticket_of(HANNAH), actor=MAYA, members=[MAYA])
+    notices = notifications.of_new_ticket(
+        ticket_of(HANNAH), actor=MAYA, members=[MAYA], agents=[]
+    )
     assert told(notices) == {
         "Hannah": "You get this because Maya opened ticket #42 for you."
     }
@@ -55,7 +65,7 @@ def test_a_receipt_says_who_opened_it_for_you() -> None:
 
 def test_an_agent_who_asks_gets_one_mail_not_two() -> None:
     notices = notifications.of_new_ticket(
-        ticket_of(MAYA), actor=JONAS, members=[MAYA, JONAS]
+        ticket_of(MAYA), actor=JONAS, members=[MAYA, JONAS], agents=[]
     )
     assert [notice.kind for notice in notices] == ["ticket_received"]
 

@@ -50,11 +50,17 @@ def test_the_requester_gets_a_receipt_and_the_queue_the_news(
     assert ticket.notifications.count() == 3
 
 
-def test_a_queue_without_members_tells_nobody_else(
-    requester: User, agent: User, queue: Queue
+def test_a_queue_without_members_tells_every_agent(
+    requester: User, outsider: User, agent: User, admin: User, queue: Queue
 ) -> None:
+    agent_elsewhere = agent
+    Queue.objects.create(name="Facilities").members.add(agent_elsewhere)
     make_ticket(requester=requester, queue=queue)
-    assert mails() == [("ticket_received", requester.email)]
+    assert sorted(mails()) == [
+        ("ticket_new", admin.email),
+        ("ticket_new", agent.email),
+        ("ticket_received", requester.email),
+    ]
 
 
 def test_an_agent_opens_one_for_somebody_else(
