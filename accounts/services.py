@@ -115,6 +115,7 @@ def revoke_invitation(*, actor: User, invitation_id: int) -> Invitation:
     _refuse_closed(invitation)
     invitation.revoked_at = timezone.now()
     invitation.save(update_fields=["revoked_at"])
+    _call_back_mail(invitation)
     _note(actor, "revoked the invitation of", invitation.email)
     return invitation
 
@@ -152,6 +153,7 @@ def accept_invitation(
         time_zone=time_zone,
     )
     Invitation.objects.filter(pk=invitation.pk).update(accepted_by=person)
+    _call_back_mail(invitation)
     _note(person, "accepted the invitation for", person.email)
     return person
 
@@ -261,6 +263,8 @@ def _open_invitation(
 
 
 def _mail_invitation(invitation: Invitation) -> None:
+    """Mail the link; an earlier mail, whose link is void now, is called back."""
+    _call_back_mail(invitation)
     invitation.outbox_message = outbox.enqueue(
         kind="invitation",
         template="accounts/mail/invitation",
@@ -279,6 +283,12 @@ def _mail_invitation(invitation: Invitation) -> None:
         lifetime=INVITATION_LIFETIME,
     )
     invitation.save(update_fields=["outbox_message"])
+
+
+def _call_back_mail(invitation: Invitation) -> None:
+    """Let no mail leave any more whose link opens nothing."""
+    if invitation.outbox_message:
+        outbox.cancel(invitation.outbox_message)
 
 
 def _refuse_closed(invitation: Invitation) -> None:

@@ -14,6 +14,7 @@ from email_settings.rendering import render_mail
 
 # How long sending a mail makes sense when its kind says nothing else.
 USUAL_LIFETIME = timedelta(days=3)
+CANCELLABLE = (OutboxMessage.State.QUEUED, OutboxMessage.State.HELD)
 
 
 def enqueue(
@@ -140,3 +141,22 @@ def enqueue_many(
             message.save(force_insert=True)
     transaction.on_commit(nudge_worker, robust=True)
     return messages
+
+
+def cancel(message: OutboxMessage) -> bool:
+    """Call a mail back that has not left: it is never sent, not even by a retry.
+
+    Returns False when it is too late: it is on its way, over, or in doubt. A secret
+    body is wiped.
+    """
+    body = {"text_body": "", "html_body": ""} if message.is_secret else {}
+    # The condition decides the race with a worker that claims it.
+    return bool(
+        OutboxMessage.objects.filter(pk=message.pk, state__in=CANCELLABLE).update(
+            state=OutboxMessage.State.CANCELLED,
+            reason_code="",
+            reason="",
+            reason_detail="",
+            **body,
+        )
+    )

@@ -16,7 +16,14 @@ from pytest_django.fixtures import Settings
 from accounts import invitations, services
 from accounts.errors import InvitationClosedError, TooManyAddressesError
 from accounts.models import AuditEntry, Invitation, Role, User
-from accounts.tests.builders import emails_of, expire, invite, path_of, token_of
+from accounts.tests.builders import (
+    NEW_PASSWORD,
+    emails_of,
+    expire,
+    invite,
+    path_of,
+    token_of,
+)
 from email_settings import credentials
 from email_settings.models import Brand, Lane, OutboxMessage
 
@@ -235,6 +242,51 @@ def test_the_revoked_can_be_invited_again(admin: User) -> None:
     services.revoke_invitation(actor=admin, invitation_id=invite(admin).pk)
 
     assert invite(admin).state == Invitation.State.OPEN
+
+
+def mail_states() -> list[str]:
+    return list(OutboxMessage.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_resending_calls_back_the_mail_with_the_old_link(admin: User) -> None:
+    invitation = invite(admin)
+
+    services.resend_invitation(actor=admin, invitation_id=invitation.pk)
+
+    assert mail_states() == ["cancelled", "queued"]
+    assert not OutboxMessage.objects.earliest("pk").text_body
+
+
+def test_revoking_calls_back_the_mail(admin: User) -> None:
+    services.revoke_invitation(actor=admin, invitation_id=invite(admin).pk)
+
+    assert mail_states() == ["cancelled"]
+
+
+def test_renewing_an_expired_invitation_calls_back_the_first_mail(admin: User) -> None:
+    expire(invite(admin))
+    invite(admin)
+
+    assert mail_states() == ["cancelled", "queued"]
+
+
+def test_accepting_by_a_copied_link_calls_back_the_mail(admin: User) -> None:
+    token = token_of(invite(admin))
+
+    services.accept_invitation(token=token, name="Ines", password=NEW_PASSWORD)
+
+    assert mail_states() == ["cancelled"]
+
+
+def test_mail_that_left_keeps_its_state_when_the_invitation_is_revoked(
+    admin: User,
+) -> None:
+    invitation = invite(admin)
+    OutboxMessage.objects.update(state="sent", sent_at=timezone.now())
+
+    services.revoke_invitation(actor=admin, invitation_id=invitation.pk)
+
+    assert mail_states() == ["sent"]
 
 
 @pytest.mark.parametrize("change", ["resend_invitation", "revoke_invitation"])
