@@ -329,8 +329,8 @@ LOGGING = {
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
         # At DEBUG botocore prints the bodies of mails, invitation links among them.
-        "botocore": {"level": "INFO"},
-        "boto3": {"level": "INFO"},
+        "botocore": {"level": "WARNING"},
+        "boto3": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

@@ -177,7 +177,8 @@ def test_answer_comes_in_time_even_when_aws_hangs(
 ) -> None:
     aws.routes["/v2/email/account"] = Answer(hangs=True)
     began = time.monotonic()
-    state = check_account(credentials, FROM, total_seconds=3)
-    assert time.monotonic() - began < 4
+    state = check_account(credentials, FROM, total_seconds=2)
+    # One call alone would wait for four seconds.
+    assert time.monotonic() - began < 3.8
     assert state.account_id == "123456789012"
     assert codes(state) == ["connect_timeout"]
