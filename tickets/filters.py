@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.db.models import BigIntegerField
 
 from accounts.models import User
 from tickets.listing import LIST_VIEWS, statuses_in
@@ -33,7 +34,9 @@ class TicketFilterForm(forms.Form):
     priority = forms.TypedMultipleChoiceField(required=False, coerce=int)
     assignee = forms.MultipleChoiceField(required=False)
     queue = forms.MultipleChoiceField(required=False)
-    requester = forms.IntegerField(required=False, min_value=1)
+    requester = forms.IntegerField(
+        required=False, min_value=1, max_value=BigIntegerField.MAX_BIGINT
+    )
     sort = forms.ChoiceField(required=False, choices=SORTS)
     cursor = forms.CharField(required=False, max_length=500)
 

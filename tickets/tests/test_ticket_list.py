@@ -134,6 +134,7 @@ def test_a_search_from_anywhere_finds_solved_tickets(
         "?queue=x",
         "?priority=99",
         "?requester=x",
+        "?requester=99999999999999999999",
         "?sort=nonsense",
         "?view=nonsense",
         "?cursor=nonsense",
