@@ -392,7 +392,17 @@ def test_a_watcher_answers_but_decides_nothing(
     assert reply(client, ticket, "Same here").status_code == 302
     assert "It works now, close it" not in page(client, url(ticket))
     assert client.post(url(ticket, "ticket-close")).status_code == 403
-    client.post(reverse("tickets:watcher-remove", args=[ticket.number, outsider.pk]))
+
+
+def test_a_watcher_who_stops_watching_lands_where_they_may_be(
+    client: Client, agent: User, outsider: User, ticket: Ticket
+) -> None:
+    services.add_watcher(actor=agent, number=ticket.number, email=outsider.email)
+    client.force_login(outsider)
+    leave = reverse("tickets:watcher-remove", args=[ticket.number, outsider.pk])
+    response = client.post(leave, follow=True)
+    assert response.redirect_chain == [("/tickets/", 302)]
+    assert f"You do not hear of #{ticket.number} any more." in response.content.decode()
     assert client.get(url(ticket)).status_code == 404
 
 

@@ -86,4 +86,7 @@ def watcher_remove(
         number=number,
         user_id=user_id,
     )
-    return redirect("tickets:ticket-detail", number=number)
+    if Ticket.objects.visible_to(request.user).filter(pk=number).exists():
+        return redirect("tickets:ticket-detail", number=number)
+    messages.success(request, f"You do not hear of #{number} any more.")
+    return redirect("tickets:ticket-list")
