@@ -12,6 +12,8 @@ from django.utils.safestring import SafeString
 
 from accounts.models import User
 from email_settings.models import OutboxMessage
+from email_settings.querysets import CAPTURED
+from email_settings.verdicts import is_captured
 from ticketflow.lib.markdown import to_html
 from tickets.models import Attachment, Comment, Notification, Ticket, TicketEvent
 
@@ -160,8 +162,9 @@ def _marks(comment: Comment) -> Iterator[DeliveryMark]:
 
     def fate(one: Notification) -> tuple[bool, str, str]:
         message = one.outbox_message
-        is_bad = message.state in BAD_STATES
-        return is_bad, message.state, message.reason if is_bad else ""
+        state = CAPTURED if is_captured(message) else message.state
+        is_bad = state in BAD_STATES
+        return is_bad, state, message.reason if is_bad else ""
 
     told = sorted(comment.notifications.all(), key=fate)
     for (_, state, reason), alike in groupby(told, key=fate):

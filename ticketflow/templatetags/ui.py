@@ -48,6 +48,7 @@ DELIVERIES = {
     "sending": ("refresh", "Sending", "neutral"),
     "sent": ("send", "Sent", "info"),
     "held": ("pause", "Held", "warn"),
+    "captured": ("box", "Captured", "neutral"),  # held by rehearsal alone
     "unknown": ("help", "Unknown", "warn"),
     "failed": ("x-circle", "Failed", "bad"),
     "suppressed": ("x-circle", "Suppressed", "bad"),

@@ -114,6 +114,18 @@ def test_a_mail_that_failed_is_shown_with_its_reason(
     assert "Hannah Brooks: This mailbox does not exist." in text
 
 
+def test_a_mail_that_rehearsal_captured_is_no_trouble(
+    agents_client: Client, agent: User, ticket: Ticket
+) -> None:
+    message = _reply_whose_mail_is("held", agent, ticket, "Kept here.")
+    assert "msg-foot-bad" in page(agents_client, ticket)
+    message.reason_code = "rehearsal"
+    message.save()
+    text = page(agents_client, ticket)
+    assert "Captured" in text
+    assert "msg-foot-bad" not in text
+
+
 def test_admins_get_a_link_to_the_mail_itself(
     client: Client, admin: User, agent: User, ticket: Ticket
 ) -> None:
