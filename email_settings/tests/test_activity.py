@@ -172,7 +172,13 @@ def test_retry_all_tries_one_while_the_account_is_broken(panel: Client) -> None:
     message = make_message()
     hold.hold_all(SendError(problem_for("key_unknown")), version=row.version)
     hold.park_due(SesSettings.load())
-    panel.post(reverse("email_settings:message-retry-all"))
+    shown = show(panel)
+    assert shown.count("Retry all 1") == 1
+    assert shown.count('class="banner ') == 1
+    url = reverse("email_settings:message-retry-all")
+    answer = panel.post(url, follow=True).content.decode()
+    assert "One message is tried at once." in answer
+    assert "on the way again" not in answer
     message.refresh_from_db()
     assert message.state == State.HELD
     assert hold.take_turn_to_probe()

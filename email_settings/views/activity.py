@@ -152,17 +152,9 @@ def message_list(request: HttpRequest) -> HttpResponse:
         "kinds": sorted(KIND_LABELS.items(), key=lambda pair: pair[1]),
         "periods": [(value, label) for value, (label, _) in PERIODS.items()],
         "retryable_count": status.held_count,
-        "retry_means": _what_retry_means(status),
         "mail_status": status,
     }
     return render(request, "email_settings/message_list.html", context)
-
-
-def _what_retry_means(status: MailStatus) -> str:
-    """What Retry all does just now."""
-    if status.hold:
-        return "One is tried at once; when Amazon SES takes it, the others follow."
-    return "Mail could not leave when they were due. Retry sends them in their order."
 
 
 def _tabs(activity: Activity, counts: Mapping[str, int]) -> list[Tab]:
@@ -266,7 +258,12 @@ def message_retry(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
 def message_retry_all(request: HttpRequest) -> HttpResponse:
     """Send all again that wait for a person."""
     count = services.retry_all()
-    if count:
+    if count and MailStatus().hold:
+        messages.info(
+            request,
+            "One message is tried at once. When Amazon SES takes it, the others follow.",
+        )
+    elif count:
         messages.success(
             request, f"{count} message{pluralize(count)} on the way again."
         )
