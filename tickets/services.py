@@ -301,7 +301,8 @@ def remove_watcher(*, actor: User, number: int, user_id: int) -> None:
     ticket = get_ticket_to_reply(actor, number)
     if user_id != actor.pk:
         _check_may_decide(actor, ticket)
-    watcher = ticket.watchers.filter(user=user_id).select_related("user").first()
+    # By the person's own key: SQLite can't even compare one that is too long.
+    watcher = ticket.watchers.filter(user__pk=user_id).select_related("user").first()
     if watcher is None:
         return
     watcher.delete()

@@ -56,10 +56,12 @@ class Activity:
     @classmethod
     def of(cls, query: QueryDict) -> "Activity":
         state, period = query.get("state", ""), query.get("period", "")
+        kind = query.get("kind", "")
         return cls(
             state=state if state in STATES else "",
-            text=query.get("q", "").strip()[:254],
-            kind=query.get("kind", ""),
+            # PostgreSQL takes no NUL in a text.
+            text=query.get("q", "").replace("\0", "").strip()[:254],
+            kind=kind if kind in KIND_LABELS else "",
             period=period if period in PERIODS else "",
         )
 

@@ -1,12 +1,14 @@
-"""Keyset pagination: page 10,000 costs what page 1 costs."""
+"""Keyset pagination: page 10,000 costs what page 1 costs.
 
-import base64
-import binascii
-import json
+Cursors are signed: what a database makes of values that nobody of ours wrote, such as a
+number without an end or a NUL, is never found out.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from django.core import signing
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
@@ -37,7 +39,8 @@ def paginate(
         try:
             rows = rows.filter(_beyond(direction, values))
         except (ValidationError, ValueError, TypeError):
-            values = []  # somebody edited the address
+            # It is the cursor of another list.
+            return paginate(queryset, order=order, cursor="", size=size)
     found = list(rows[: size + 1])
     has_more = len(found) > size
     found = found[:size]
@@ -76,17 +79,17 @@ def _beyond(order: Sequence[str], values: Sequence[Any]) -> Q:
 
 
 def _encode(row: Model, order: Sequence[str], *, backwards: bool) -> str:
-    values = [getattr(row, field.removeprefix("-")) for field in order]
-    text = json.dumps([backwards, values], default=str)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    values = [str(getattr(row, field.removeprefix("-"))) for field in order]
+    return _signer().sign_object([backwards, values])
 
 
 def _decode(cursor: str, length: int) -> tuple[bool, list[Any]]:
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        backwards, values = json.loads(base64.urlsafe_b64decode(padded))
-    except (ValueError, TypeError, binascii.Error):
+        backwards, values = _signer().unsign_object(cursor)
+    except signing.BadSignature:
         return False, []
-    if not isinstance(values, list) or len(values) != length:
-        return False, []
-    return bool(backwards), values
+    return (backwards, values) if len(values) == length else (False, [])
+
+
+def _signer() -> signing.Signer:
+    return signing.Signer(salt="ticketflow.pagination")
