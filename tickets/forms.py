@@ -21,9 +21,18 @@ else:
 
 
 class SubmissionForm(forms.Form):
-    """A form that means one thing however often it is sent."""
+    """A form that means one thing however often it is sent.
+
+    Back may bring a sent form again with the key it had. With other words it means
+    another thing, so the key depends on them.
+    """
 
     submission_key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
+
+    def clean_submission_key(self) -> uuid.UUID:
+        key: uuid.UUID = self.cleaned_data["submission_key"]
+        sizes = [file.size for file in self.files.getlist("files")]
+        return uuid.uuid5(key, repr(([field.data for field in self], sizes)))
 
 
 class TicketForm(SubmissionForm):

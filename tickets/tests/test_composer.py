@@ -92,6 +92,20 @@ def test_the_same_form_twice_is_one_reply(
     assert OutboxMessage.objects.filter(kind="public_reply").count() == 1
 
 
+@pytest.mark.parametrize(
+    "second",
+    [{"body": "Try the modern one."}, {"kind": "note"}, {"files": [make_file()]}],
+    ids=["words", "kind", "files"],
+)
+def test_a_form_that_back_brought_again_loses_nothing_new(
+    agents_client: Client, ticket: Ticket, second: dict[str, Any]
+) -> None:
+    key, seen = str(uuid.uuid4()), str(newest(ticket))
+    post(agents_client, ticket, submission_key=key, seen=seen)
+    post(agents_client, ticket, submission_key=key, seen=seen, **second)
+    assert len(bodies(ticket)) == 3
+
+
 @pytest.mark.parametrize("kind", ["reply", "note"])
 def test_an_empty_text_is_refused(
     agents_client: Client, ticket: Ticket, kind: str

@@ -150,6 +150,16 @@ def test_the_same_form_twice_is_one_ticket(my_client: Client, queue: Queue) -> N
     assert len(places) == Ticket.objects.count() == 1
 
 
+def test_a_form_that_back_brought_again_opens_what_it_says_now(
+    my_client: Client, queue: Queue
+) -> None:
+    said = new_ticket(queue)
+    my_client.post(CREATE, said)
+    my_client.post(CREATE, {**said, "subject": "The beamer, too"})
+    subjects = Ticket.objects.order_by("pk").values_list("subject", flat=True)
+    assert list(subjects) == ["Projector turns itself off", "The beamer, too"]
+
+
 def test_queues_are_offered_as_cards_with_what_belongs_there(
     my_client: Client, queue: Queue
 ) -> None:
