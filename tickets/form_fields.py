@@ -28,6 +28,10 @@ class FilesField(forms.FileField):
 
     widget = ManyFilesInput
 
+    def __init__(self, **kwargs: Any) -> None:
+        # The services refuse an empty one by its name.
+        super().__init__(allow_empty_file=True, **kwargs)
+
     def clean(self, data: Any, initial: Any = None) -> "list[UploadedFile[Any]]":
         one_by_one = data if isinstance(data, list) else [data] if data else []
         return [super(FilesField, self).clean(file, initial) for file in one_by_one]

@@ -188,10 +188,11 @@ def test_one_queue_is_no_question(my_client: Client, queue: Queue) -> None:
         ("priority", "4", "Select a valid choice"),
         ("watchers", "not-an-address", "“not-an-address” is not an e-mail address."),
         ("watchers", "who@larkfield.example", "who@larkfield.example"),
+        ("files", make_file("empty.log", b""), "“empty.log” is empty."),
     ],
 )
 def test_a_refused_form_keeps_what_was_typed(
-    my_client: Client, queue: Queue, field: str, value: str, words: str
+    my_client: Client, queue: Queue, field: str, value: Any, words: str
 ) -> None:
     said = new_ticket(queue) | {field: value}
     response = my_client.post(CREATE, said)
