@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Invitation, Role, User
 from email_settings.models import OutboxMessage
+from email_settings.querysets import REHEARSAL
 from ticketflow.lib.pagination import Page, paginate
 
 PEOPLE_ON_A_PAGE = 50
@@ -111,7 +112,9 @@ def invitations(query: Mapping[str, str]) -> Invitations:
         trouble=Count(
             "pk",
             filter=pending
-            & Q(expires_at__gt=timezone.now(), outbox_message__state__in=TROUBLE),
+            & Q(expires_at__gt=timezone.now(), outbox_message__state__in=TROUBLE)
+            # Captured mail is what an admin chose, not trouble.
+            & ~Q(outbox_message__reason_code=REHEARSAL),
         ),
     )
     rows: QuerySet[Invitation] = Invitation.objects.select_related(

@@ -26,6 +26,7 @@ from accounts.tests.builders import (
 )
 from email_settings import credentials
 from email_settings.models import Brand, Lane, OutboxMessage
+from email_settings.tests.builders import make_settings
 
 INVITE = "/admin-panel/users/invite/"
 
@@ -219,7 +220,9 @@ def test_resending_voids_the_old_link_and_mails_a_new_one(
     )
 
     invitation.refresh_from_db()
-    assert "earlier link no longer works" in response.content.decode()
+    assert (
+        "earlier link of ines@larkfield.example no longer" in response.content.decode()
+    )
     assert invitation.expires_at > timezone.now() + timedelta(days=6)
     assert OutboxMessage.objects.count() == 2
     anonymous = Client()
@@ -403,6 +406,47 @@ def test_a_row_shows_what_became_of_its_mail(
 
     assert f"{shown}</span>" in page
     assert reason in page
+
+
+def test_mail_captured_in_rehearsal_is_no_trouble(
+    admin_client: Client, admin: User
+) -> None:
+    mail = invite(admin).outbox_message
+    assert mail is not None
+    OutboxMessage.objects.filter(pk=mail.pk).update(
+        state="held", reason_code="rehearsal"
+    )
+
+    page = admin_client.get("/admin-panel/users/").content.decode()
+
+    assert "Captured</span>" in page
+    assert "not delivered" not in page
+
+
+def test_in_rehearsal_inviting_and_resending_say_that_no_mail_leaves(
+    admin_client: Client,
+) -> None:
+    data = {"emails": "a@x.example", "role": "agent", "note": ""}
+    invited = admin_client.post(INVITE, data, follow=True).content.decode()
+    resend = f"/admin-panel/users/invitations/{Invitation.objects.get().pk}/resend/"
+    resent = admin_client.post(resend, follow=True).content.decode()
+
+    for page in (invited, resent):
+        assert "no e-mail leaves" in page
+        assert "on its way" not in page
+
+
+def test_live_inviting_and_resending_say_that_a_mail_is_on_its_way(
+    admin_client: Client,
+) -> None:
+    make_settings(is_live=True)
+    data = {"emails": "a@x.example", "role": "agent", "note": ""}
+    invited = admin_client.post(INVITE, data, follow=True).content.decode()
+    resend = f"/admin-panel/users/invitations/{Invitation.objects.get().pk}/resend/"
+    resent = admin_client.post(resend, follow=True).content.decode()
+
+    assert "a@x.example invited. An e-mail is on its way" in invited
+    assert "no longer works. An e-mail is on its way" in resent
 
 
 def test_the_list_of_all_shows_accepted_expired_and_revoked(

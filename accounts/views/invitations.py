@@ -14,6 +14,7 @@ from accounts import access, services
 from accounts.forms import InviteForm
 from accounts.invitations import link_for
 from accounts.models import Invitation
+from email_settings.status import MailStatus
 from ticketflow.errors import DomainError
 from ticketflow.lib.access import admin_required
 
@@ -51,8 +52,7 @@ def invitation_resend(request: HttpRequest, invitation_id: int) -> HttpResponse:
     else:
         messages.success(
             request,
-            f"A new invitation is on its way to {invitation.email}. "
-            "The earlier link no longer works.",
+            f"The earlier link of {invitation.email} no longer works. {_how_it_goes()}",
         )
     return redirect("accounts:user-list")
 
@@ -104,9 +104,18 @@ def _invite(request: HttpRequest, form: InviteForm, known: dict[str, str]) -> bo
         names = made[0].email if len(made) == 1 else f"{len(made)} people"
         messages.success(
             request,
-            f"{names} invited. Each gets an e-mail with a link that is valid for "
-            "7 days.",
+            f"{names} invited. {_how_it_goes()}",
         )
     for email, reason in sorted(known.items()):
         messages.warning(request, f"Not invited: {email} {reason}.")
     return True
+
+
+def _how_it_goes() -> str:
+    """Say how an invitation that was just written reaches its person."""
+    if MailStatus().is_rehearsal:
+        return (
+            "Mail is in rehearsal, so no e-mail leaves. Hand the link over yourself "
+            "with Copy link."
+        )
+    return "An e-mail is on its way with a link that is valid for 7 days."
