@@ -361,6 +361,16 @@ def test_check_now_asks_again_and_changes_no_setting(
     assert stored_secret() == SECRET
 
 
+def test_check_now_that_finds_something_is_no_success(
+    panel: Client, aws: FakeAccount
+) -> None:
+    make_settings()
+    aws.refuse_key("InvalidClientTokenId", "The security token is invalid.")
+    url = reverse("email_settings:settings-check")
+    shown = text(panel.post(url, follow=True))  # type: ignore[arg-type]
+    assert "Checked. The checklist says what to mend." in shown
+
+
 def test_check_now_without_settings_says_so(panel: Client) -> None:
     url = reverse("email_settings:settings-check")
     shown = text(panel.post(url, follow=True))  # type: ignore[arg-type]

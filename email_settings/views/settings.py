@@ -74,9 +74,12 @@ def _say_saved(request: HttpRequest, saved: SesSettings) -> None:
 def settings_check(request: HttpRequest) -> HttpResponse:
     """Ask AWS again about what is saved."""
     try:
-        services.check_again()
+        checked = services.check_again()
     except DomainError as error:
         messages.error(request, str(error))
+        return redirect("email_settings:settings")
+    if checked.check_problems:
+        messages.warning(request, "Checked. The checklist says what to mend.")
     else:
         messages.success(request, "Checked. The checklist shows what AWS said.")
     return redirect("email_settings:settings")
