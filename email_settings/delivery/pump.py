@@ -78,6 +78,7 @@ class Pump:
         pace_for: Callable[[SesSettings], Pace] = pace_for,
     ) -> None:
         self.unsettled: list[Outcome] = []  # came home, not written yet
+        self.doubtful_tokens: list[str] = []  # of claims whose commit was not seen
         self._choose_gateway = choose_gateway
         self._slots = slots
         self._pace_for = pace_for
@@ -88,20 +89,28 @@ class Pump:
         self._is_dry = False  # the last claim found less than there was room for
         self._last_cycle = 0.0
         self._deadline = 0.0
-        self._doubtful_tokens: list[str] = []  # claims whose commit was not seen
 
     def wake(self) -> None:
         """Look for due messages again. May be called from any thread."""
         self._news.put(_Wake())
+
+    def take_over(self, earlier: "Pump") -> None:
+        """Begin with what an earlier run could not write."""
+        self.unsettled = earlier.unsettled
+        self.doubtful_tokens = earlier.doubtful_tokens
 
     def run(self, budget_seconds: float = BUDGET_SECONDS) -> bool:
         """Send what is due, and return whether the budget ended before that did.
 
         Returns after the last call has come home, whatever the budget. When the
         database is away for longer than its patience it raises OperationalError or
-        InterfaceError; what could not be written is in `unsettled` then.
+        InterfaceError; the next run takes over what could not be written.
         """
         self._deadline = time.monotonic() + budget_seconds
+        with transaction.atomic(durable=True):
+            # First, or recovery would call unknown what only waited to be written.
+            self._write_what_is_known()
+        self._forget_what_is_written()
         recovery.recover()
         while self._wait_for_a_reason():
             for claimed in self._settle_and_claim():
@@ -175,7 +184,7 @@ class Pump:
                 claims = self._cycle(token)
             except (OperationalError, InterfaceError) as error:
                 # The commit may have happened all the same.
-                self._doubtful_tokens.append(token)
+                self.doubtful_tokens.append(token)
                 connection.close()
                 if time.monotonic() >= patience_ends or stopping.is_set():
                     self._bring_all_home()
@@ -184,17 +193,24 @@ class Pump:
                 stopping.wait(pause)
                 pause = min(pause * 2, 2.0)
             else:
-                self.unsettled = []
-                self._doubtful_tokens = []
+                self._forget_what_is_written()
                 return claims
 
     def _cycle(self, token: str) -> list[Claim]:
         # durable: inside another transaction the leases would not be seen by anybody.
         with transaction.atomic(durable=True):
-            settle(self.unsettled)
-            claim.give_back(self._doubtful_tokens)
+            self._write_what_is_known()
             room = self._room()
             return self._claim(room, token) if room > 0 else []
+
+    def _write_what_is_known(self) -> None:
+        settle(self.unsettled)
+        claim.give_back(self.doubtful_tokens)
+
+    def _forget_what_is_written(self) -> None:
+        """Its transaction has committed."""
+        self.unsettled = []
+        self.doubtful_tokens = []
 
     def _claim(self, room: int, token: str) -> list[Claim]:
         sender = SesSettings.load()
@@ -239,7 +255,7 @@ class Pump:
 _turn = threading.Lock()
 _is_wanted = threading.Event()
 _running: Pump | None = None
-_left_over: list[Outcome] = []  # what the last run could not write
+_last: Pump | None = None  # it may not have written all that came home
 
 
 def drain(budget_seconds: float = BUDGET_SECONDS) -> None:
@@ -271,13 +287,14 @@ def wake_running() -> bool:
 
 
 def _run_one(budget_seconds: float) -> bool:
-    global _running, _left_over
+    global _running, _last
     # No request ever begins in a worker, so nobody else lets go of a dead connection.
     close_old_connections()
-    pump = _running = Pump()
-    pump.unsettled, _left_over = _left_over, []
+    pump = Pump()
+    if _last:
+        pump.take_over(_last)
+    _running = _last = pump
     try:
         return pump.run(budget_seconds)
     finally:
-        _left_over = pump.unsettled
         _running = None

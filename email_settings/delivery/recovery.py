@@ -9,6 +9,10 @@ from email_settings.delivery.settle import wipe_secrets
 from email_settings.gateway.errors import problem_for
 from email_settings.models import DeliveryAttempt, OutboxMessage
 
+# Messages in one go: SQLite takes 32,766 values a statement. The next run, some seconds
+# later, goes on.
+AT_ONCE = 10_000
+
 State = OutboxMessage.State
 Result = DeliveryAttempt.Outcome
 
@@ -29,7 +33,7 @@ def call_unknown_what_lost_its_lease() -> None:
     now = timezone.now()
     lost = OutboxMessage.objects.filter(state=State.SENDING, lease_until__lt=now)
     message_ids = list(
-        lost.select_for_update(skip_locked=True).values_list("pk", flat=True)
+        lost.select_for_update(skip_locked=True).values_list("pk", flat=True)[:AT_ONCE]
     )
     if not message_ids:
         return
@@ -63,7 +67,7 @@ def give_up_what_expired() -> None:
     message_ids = list(
         waiting.exclude(rehearsed)
         .select_for_update(skip_locked=True)
-        .values_list("pk", flat=True)
+        .values_list("pk", flat=True)[:AT_ONCE]
     )
     if not message_ids:
         return

@@ -328,6 +328,17 @@ def test_message_that_waited_too_long_fails_and_says_why() -> None:
     assert row.text_body == ""
 
 
+def test_backlog_that_expired_is_given_up_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "AT_ONCE", 2)
+    messages = [make_message(lifetime=timedelta(seconds=-1)) for _ in range(3)]
+    recovery.recover()
+    assert [fresh(m).state for m in messages].count(State.FAILED) == 2
+    recovery.recover()
+    assert {fresh(m).state for m in messages} == {State.FAILED}
+
+
 def test_rehearsed_secret_is_wiped_when_it_is_too_old() -> None:
     message = make_message(lifetime=timedelta(seconds=-1), is_secret=True)
     OutboxMessage.objects.filter(pk=message.pk).update(

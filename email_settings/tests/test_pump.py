@@ -4,12 +4,14 @@ import collections
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.utils import timezone
 
-from email_settings.delivery import hold, pump
+from email_settings.delivery import claim, hold, pump
 from email_settings.delivery.pump import Pump
 from email_settings.delivery.settle import settle
 from email_settings.delivery.slots import Slots
@@ -312,8 +314,31 @@ def test_results_survive_the_run_when_the_database_stays_away(
         )
         with pytest.raises(OperationalError):
             first.run()
+    # It was away for so long that the lease has run out meanwhile.
+    OutboxMessage.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     second = Pump()
-    second.unsettled = first.unsettled
+    second.take_over(first)
+    second.run()
+    assert states() == {State.SENT: 1}
+    assert len(gateway.sent) == 1
+    assert second.unsettled == []
+
+
+def test_claim_in_doubt_of_an_earlier_run_is_given_back() -> None:
+    """The server committed and was gone before it said so; nothing had been sent."""
+    sender = make_settings()
+    make_message()
+    claim.claim_due(1, token="doubtful", sender=sender)
+    OutboxMessage.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    gateway = FakeGateway()
+    first = Pump()
+    first.doubtful_tokens = ["doubtful"]
+    second = Pump(
+        choose_gateway=lambda sender: gateway,
+        slots=Slots(2),
+        pace_for=lambda sender: NoPace(),
+    )
+    second.take_over(first)
     second.run()
     assert states() == {State.SENT: 1}
     assert len(gateway.sent) == 1
