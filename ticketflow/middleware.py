@@ -3,8 +3,10 @@
 import secrets
 import zoneinfo
 from collections.abc import Callable
+from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
@@ -24,6 +26,26 @@ def request_id(get_response: GetResponse) -> GetResponse:
             return response
         finally:
             current_request_id.reset(token)
+
+    return middleware
+
+
+def explain_not_allowed(get_response: GetResponse) -> GetResponse:
+    """Show a page where somebody opens what only takes forms; Django's answer is blank.
+
+    That happens when signing in leads back to where a form was sent.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if (
+            response.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+            and not response.content
+        ):
+            page = render(request, "405.html", status=response.status_code)
+            page["Allow"] = response["Allow"]
+            return page
+        return response
 
     return middleware
 

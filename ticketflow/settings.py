@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "ticketflow.middleware.explain_not_allowed",
     "ticketflow.middleware.never_cache_signed_in_pages",
     "ticketflow.middleware.persons_time_zone",
 ]

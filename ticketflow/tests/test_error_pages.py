@@ -17,6 +17,7 @@ ERROR_PAGES = [
     "403.html",
     "403_csrf.html",
     "404.html",
+    "405.html",
     "429.html",
     "500.html",
 ]
@@ -72,6 +73,16 @@ def test_broken_page_hides_what_broke(client: Client, requester: object) -> None
     assert response.status_code == 500
     assert b"Something broke on our side" in response.content
     assert b"canary" not in response.content
+
+
+@pytest.mark.django_db
+def test_what_only_takes_forms_is_no_blank_page(
+    client: Client, requester: object
+) -> None:
+    client.force_login(requester)  # type: ignore[arg-type]
+    response = client.get("/tickets/1/reply/")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+    assert b"This address only takes what a form sends." in response.content
 
 
 def test_form_without_its_token_is_refused_with_advice() -> None:
