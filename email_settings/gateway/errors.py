@@ -43,6 +43,9 @@ class Problem:
         return self.kind in {ErrorClass.CONFIG, ErrorClass.IAM, ErrorClass.QUOTA}
 
 
+LONGEST_DETAIL = 2_000  # characters
+
+
 class SendError(Exception):
     """Amazon SES did not take a message, or may not have."""
 
@@ -50,6 +53,9 @@ class SendError(Exception):
         self, problem: Problem, detail: str = "", code: str = "", request_id: str = ""
     ) -> None:
         """`detail` and `code` are AWS's own words, `request_id` its number for them."""
+        # Whatever answered in its place, the words must fit into the database:
+        # PostgreSQL takes no NUL, and what can't be written stops all mail behind it.
+        detail = detail.replace("\0", "")[:LONGEST_DETAIL]
         super().__init__(f"{problem.title} ({code or problem.code}: {detail})")
         self.problem = problem
         self.detail = detail

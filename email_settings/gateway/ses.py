@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 15  # well below delivery.claim.LEASE
+# Amazon SES gives 60 characters. Something in its place may not, and an id that the
+# database can't take would stop all mail behind it.
+LONGEST_ID = 100
 
 
 class SesGateway:
@@ -63,7 +66,7 @@ class SesGateway:
                 detail="HTTP 200 without MessageId",
                 request_id=response["ResponseMetadata"].get("RequestId", ""),
             )
-        return message_id
+        return message_id.replace("\0", "")[:LONGEST_ID]
 
 
 def make_client(credentials: Credentials, *, slots: int) -> "SESV2Client":

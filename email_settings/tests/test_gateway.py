@@ -241,6 +241,17 @@ def test_error_carries_the_words_of_aws_and_its_number(
     assert (error.code, error.request_id) == ("MessageRejected", REQUEST_ID)
 
 
+def test_words_and_ids_that_no_database_takes_are_cut(
+    gateway: SesGateway, fake_ses: FakeSes
+) -> None:
+    fake_ses.answer = refusal(400, "BadRequestException", "Bad\0address" * 1000)
+    error = refused(gateway)
+    assert error.detail.startswith("Badaddress")
+    assert len(error.detail) == 2000
+    fake_ses.answer = Answer(body=json.dumps({"MessageId": "0\0" * 500}))
+    assert gateway.send(outgoing()) == "0" * 100
+
+
 def test_denial_names_the_action_and_the_statement_to_add(
     gateway: SesGateway, fake_ses: FakeSes
 ) -> None:
