@@ -75,6 +75,12 @@ class SesSettings(models.Model):
         """Return the one row, making it the first time."""
         return cls.objects.get_or_create(pk=cls.ONLY_ID)[0]
 
+    @classmethod
+    def load_to_change(cls) -> Self:
+        """Return the one row, locked until the transaction ends."""
+        cls.load()
+        return cls.objects.select_for_update().get(pk=cls.ONLY_ID)
+
     @property
     def is_configured(self) -> bool:
         """Whether all that sending needs has been saved."""

@@ -38,6 +38,10 @@ class SettingsRefusedError(DomainError):
         return self.problem.kind in {ErrorClass.NOTSENT, ErrorClass.UNKNOWN}
 
 
+class SettingsChangedError(DomainError):
+    """The secret to be kept is not the one that AWS was asked about; nothing is saved."""
+
+
 @dataclass(frozen=True)
 class SettingsInput:
     """Settings whose shape is right. An empty `secret` keeps the stored one."""
@@ -61,27 +65,42 @@ def check_and_save_settings(
     """Ask AWS about the settings, at most 5 seconds, and save them if it agrees.
 
     With `save_anyway` they are saved whatever it says. Raises SettingsRefusedError,
-    and EncryptionError when the stored secret can't be read or a new one not be kept.
-    Not in a transaction, which would be open while AWS is asked.
+    SettingsChangedError, and EncryptionError when the stored secret can't be read or a
+    new one not be kept. Not in a transaction, which would be open while AWS is asked.
     """
-    secret = values.secret or credentials.read_credentials(stored_settings()).secret
+    stored = stored_settings()
+    secret = values.secret or credentials.read_credentials(stored).secret
     state = check_account(
         Credentials(values.access_key_id, secret, values.region), values.from_email
     )
     problem = _what_stands_against(state)
     if problem and not save_anyway:
         raise SettingsRefusedError(problem)
-    return _save_settings(actor=actor, values=values, state=state)
+    return _save_settings(
+        actor=actor,
+        values=values,
+        state=state,
+        checked_secret=stored.secret_access_key_encrypted,
+    )
 
 
 @transaction.atomic
 def _save_settings(
-    *, actor: AbstractBaseUser, values: SettingsInput, state: AccountState
+    *,
+    actor: AbstractBaseUser,
+    values: SettingsInput,
+    state: AccountState,
+    checked_secret: str,
 ) -> SesSettings:
-    row = SesSettings.load()
+    row = SesSettings.load_to_change()
     row.access_key_id = values.access_key_id
     if values.secret:
         credentials.store_secret(row, values.secret.reveal())
+    elif row.secret_access_key_encrypted != checked_secret:
+        raise SettingsChangedError(
+            "Somebody else saved another secret in this very moment. Nothing of yours "
+            "was saved. Reload the page and look at the settings first."
+        )
     row.region = values.region
     row.from_email = values.from_email
     row.from_name = values.from_name or rendering.company_name()
@@ -230,7 +249,7 @@ def go_live(*, actor: AbstractBaseUser, send_captured: bool = False) -> int:
     With `send_captured` those that are younger than their lifetime are sent, else all
     stay captured. Raises DomainError while the settings can't send.
     """
-    row = SesSettings.load()
+    row = SesSettings.load_to_change()
     if reason := why_not_live(row):
         raise DomainError(f"Not live: {reason}.")
     _change_mode(row, SesSettings.Mode.LIVE, actor)
@@ -242,7 +261,7 @@ def go_live(*, actor: AbstractBaseUser, send_captured: bool = False) -> int:
 @transaction.atomic
 def go_back_to_rehearsal(*, actor: AbstractBaseUser) -> None:
     """Capture all mail from now on, what waits included; nothing leaves any more."""
-    _change_mode(SesSettings.load(), SesSettings.Mode.REHEARSAL, actor)
+    _change_mode(SesSettings.load_to_change(), SesSettings.Mode.REHEARSAL, actor)
 
 
 def _change_mode(

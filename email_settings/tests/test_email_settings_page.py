@@ -1,15 +1,18 @@
 """Admin Panel → Email Settings: saving, what AWS says to it, and what is never shown."""
 
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from email_settings import credentials
+from email_settings import credentials, services
+from email_settings.credentials import Credentials
 from email_settings.delivery import hold
 from email_settings.gateway import probe
 from email_settings.gateway.errors import SendError, problem_for
@@ -100,6 +103,42 @@ def test_good_settings_are_saved_with_what_aws_said(
     assert "AWS account 1234-5678-9012, user ticketflow-ses" in shown
     assert "1,204 of 50,000 in 24 hours, up to 14 per second" in shown
     assert not row.is_live
+
+
+def test_secret_that_was_replaced_while_aws_was_asked_is_not_kept_for_another_key(
+    panel: Client, aws: FakeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_settings()
+
+    def ask_slowly(keys: Credentials, from_email: str) -> probe.AccountState:
+        row = SesSettings.load()
+        row.access_key_id = NEW_KEY_ID
+        credentials.store_secret(row, NEW_SECRET)
+        row.save()
+        return probe.check_account(keys, from_email)
+
+    monkeypatch.setattr(services, "check_account", ask_slowly)
+    shown = text(save(panel, access_key_id=ACCESS_KEY_ID, secret_access_key=""))
+    assert "Somebody else saved another secret in this very moment." in shown
+    assert SesSettings.load().access_key_id == NEW_KEY_ID
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_changes_at_once_wait_for_each_other(admin: AbstractBaseUser) -> None:
+    before = make_settings().version
+
+    def go_live() -> None:
+        services.go_live(actor=admin)
+        connection.close()
+
+    other = threading.Thread(target=go_live)
+    with transaction.atomic():
+        services.go_back_to_rehearsal(actor=admin)
+        other.start()
+        other.join(0.5)
+    other.join()
+    row = SesSettings.load()
+    assert (row.mode, row.version) == (SesSettings.Mode.LIVE, before + 2)
 
 
 def test_good_settings_are_saved_against_moto(panel: Client, moto_url: str) -> None:
