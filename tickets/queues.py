@@ -55,9 +55,11 @@ def update_queue(
     PermissionDenied but for admins.
     """
     _require_admin(actor)
-    queue = Queue.objects.select_for_update().get(pk=queue_id)
-    others = Queue.objects.filter(is_active=True).exclude(pk=queue_id)
-    if queue.is_active and not is_active and not others.exists():
+    # All of them, or two admins could each switch off one of the last two at once.
+    locked = {one.pk: one for one in Queue.objects.select_for_update().order_by("pk")}
+    queue = locked.pop(queue_id)
+    others_are_active = any(other.is_active for other in locked.values())
+    if queue.is_active and not is_active and not others_are_active:
         raise LastQueueError(
             "This is the only queue that takes new tickets. "
             "Make another one first, then switch this one off."

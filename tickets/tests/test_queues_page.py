@@ -1,15 +1,18 @@
 """Admin Panel, Queues."""
 
+import threading
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry, User
 from tickets import queues
 from tickets.models import Queue, Ticket
+from tickets.queues import LastQueueError
 
 LIST = reverse("tickets:queue-list")
 CREATE = reverse("tickets:queue-create")
@@ -77,6 +80,42 @@ def test_the_last_queue_stays_on(admins_client: Client, queue: Queue) -> None:
     assert "This is the only queue that takes new tickets." in text
     queue.refresh_from_db()
     assert queue.is_active
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_admins_cannot_switch_off_the_last_two_queues_at_once(
+    admin: User, queue: Queue
+) -> None:
+    Queue.objects.exclude(pk=queue.pk).delete()
+    other = Queue.objects.create(name="Payroll")
+    refusals: list[LastQueueError] = []
+
+    def switch_off(one: Queue) -> None:
+        queues.update_queue(
+            actor=admin,
+            queue_id=one.pk,
+            name=one.name,
+            description="",
+            icon="inbox",
+            members=[],
+            is_active=False,
+        )
+
+    def switch_off_the_other() -> None:
+        try:
+            switch_off(other)
+        except LastQueueError as error:
+            refusals.append(error)
+        connection.close()
+
+    thread = threading.Thread(target=switch_off_the_other)
+    with transaction.atomic():
+        switch_off(queue)
+        thread.start()
+        thread.join(0.5)
+    thread.join()
+    assert len(refusals) == 1
+    assert Queue.objects.get(is_active=True) == other
 
 
 @pytest.mark.parametrize(
