@@ -196,7 +196,9 @@ def assign(*, actor: User, number: int, assignee: User | None) -> Ticket:
             f"{assignee} cannot be given tickets, only active agents can. "
             "Choose somebody else."
         )
-    _record(ticket, actor, Kind.ASSIGNED, _name(ticket.assignee), _name(assignee))
+    _record(
+        ticket, actor, Kind.ASSIGNED, str(ticket.assignee or ""), str(assignee or "")
+    )
     ticket.assignee = assignee
     if assignee and ticket.status == Status.NEW:
         _move(ticket, actor, Status.OPEN)
@@ -391,10 +393,6 @@ def _record(
     ticket: Ticket, actor: User, kind: TicketEvent.Kind, old: str = "", new: str = ""
 ) -> None:
     ticket.events.create(kind=kind, actor=actor, old=old[:160], new=new[:160])
-
-
-def _name(person: User | None) -> str:
-    return str(person) if person else "Nobody"
 
 
 def _comment(

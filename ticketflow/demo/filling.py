@@ -250,7 +250,7 @@ def _answer(
         if moment > now:
             return
         if ticket.assignee is None:
-            draft.record(Kind.ASSIGNED, agent, moment, "Nobody", str(agent))
+            draft.record(Kind.ASSIGNED, agent, moment, new=str(agent))
             draft.ticket.assignee = agent
             draft.move(Status.OPEN, agent, moment)
         match line.who:

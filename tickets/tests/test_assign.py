@@ -24,7 +24,7 @@ def test_an_assigned_ticket_is_open_and_its_agent_knows(
     assert mails_since(last) == [("ticket_assigned", colleague.email)]
     events = ticket.events.exclude(kind="opened").values_list("kind", "old", "new")
     assert list(events) == [
-        ("assigned", "Nobody", "Jonas Lindqvist"),
+        ("assigned", "", "Jonas Lindqvist"),
         ("status", "New", "Open"),
     ]
 

@@ -4,6 +4,7 @@ from accounts.models import User
 from tickets import services
 from tickets.models import Queue, Ticket
 from tickets.tests.builders import everything
+from tickets.timeline import timeline_for
 
 
 def events_seen_by(user: User, ticket: Ticket) -> list[tuple[str, str, str]]:
@@ -27,7 +28,7 @@ def test_every_change_is_written_down_as_people_read_it(
 
     assert events_seen_by(agent, ticket) == [
         ("opened", "", ""),
-        ("assigned", "Nobody", "Maya Okafor"),
+        ("assigned", "", "Maya Okafor"),
         ("status", "New", "Open"),
         ("priority", "Normal", "Urgent"),
         ("queue", "IT Support", "Payroll"),
@@ -46,6 +47,23 @@ def test_every_change_is_written_down_as_people_read_it(
         "replied",
         "watcher_removed",
     }
+
+
+def test_history_says_who_took_a_ticket_and_whom_it_was_taken_off(
+    ticket: Ticket, agent: User, colleague: User
+) -> None:
+    for assignee in (agent, colleague, None):
+        services.assign(actor=agent, number=ticket.number, assignee=assignee)
+    told = [
+        f"{entry.actor} {entry.text} {entry.value}".strip()
+        for entry in timeline_for(agent, ticket).history
+        if entry.event.kind == "assigned"
+    ]
+    assert told == [
+        f"Maya Okafor took it off {colleague}",
+        f"Maya Okafor assigned {colleague}",
+        "Maya Okafor took the ticket",
+    ]
 
 
 def test_what_is_as_it_should_be_leaves_no_trace(ticket: Ticket, agent: User) -> None:
