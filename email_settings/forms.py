@@ -21,6 +21,7 @@ SECRET_LENGTH = 40
 SMTP_PASSWORD_LENGTH = 44
 WHERE = "Copy it again from IAM → Users → Security credentials."
 EIGHT_DOTS = "•" * 8
+LONGEST_ADDRESS = 254  # RFC 5321, and what the database holds
 
 # Characters that copying from a web page or a PDF brings along, and nobody sees.
 _INVISIBLE = re.compile("[\\s\u00ad\u200b-\u200f\u2028-\u202f\u2060\ufeff]+")
@@ -76,6 +77,9 @@ class AddressField(forms.EmailField):
             )
         )
     ]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=LONGEST_ADDRESS, **options)
 
     def to_python(self, value: Any) -> str:
         return _INVISIBLE.sub("", super().to_python(value) or "")

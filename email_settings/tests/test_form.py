@@ -123,6 +123,12 @@ def test_bad_address_is_refused(field: str, address: str) -> None:
     assert "This address is not complete." in error(field, **{field: address})
 
 
+@pytest.mark.parametrize("field", ["from_email", "reply_to"])
+def test_address_longer_than_the_database_holds_is_refused(field: str) -> None:
+    address = "a" * 242 + "@larkfield.example"
+    assert "at most 254 characters" in error(field, **{field: address})
+
+
 def test_from_is_required_and_reply_to_is_not() -> None:
     assert "Say who the mail is from." in error("from_email", from_email="")
     assert form(reply_to="").is_valid()
