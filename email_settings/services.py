@@ -192,10 +192,12 @@ def why_no_test(row: SesSettings) -> str:
 def send_test_email(*, actor: AbstractBaseUser, recipient: str) -> OutboxMessage:
     """Write a test e-mail, which goes the road of every mail, even in rehearsal.
 
-    Raises DomainError while nothing is saved to send with.
+    While all mail is held it also has the account tried at once. Raises DomainError
+    while nothing is saved to send with.
     """
     if reason := why_no_test(stored_settings()):
         raise DomainError(f"{reason}, then send a test e-mail.")
+    hold.probe_now()
     settings_path = reverse("email_settings:settings")
     return outbox.enqueue(
         kind=OutboxMessage.TEST,

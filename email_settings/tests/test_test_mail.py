@@ -8,7 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from email_settings.delivery import hold
 from email_settings.delivery.pump import Pump
+from email_settings.gateway.errors import SendError, problem_for
 from email_settings.models import (
     Lane,
     OutboxMessage,
@@ -67,6 +69,15 @@ def test_another_address_may_get_it(panel: Client) -> None:
 
 
 @pytest.mark.django_db
+def test_while_mail_is_held_it_has_the_account_tried_at_once(panel: Client) -> None:
+    row = make_settings()
+    hold.hold_all(SendError(problem_for("key_unknown")), version=row.version)
+    assert not hold.take_turn_to_probe()
+    press(panel)
+    assert hold.take_turn_to_probe()
+
+
+@pytest.mark.django_db
 def test_it_waits_for_settings(panel: Client) -> None:
     shown = press(panel).content.decode()
     assert "Save working settings first" in shown
@@ -74,7 +85,7 @@ def test_it_waits_for_settings(panel: Client) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("recipient", ["", "nobody", "a@b@c"])
+@pytest.mark.parametrize("recipient", ["", "nobody", "a@b@c", "a" * 250 + "@x.example"])
 def test_bad_address_is_refused(panel: Client, recipient: str) -> None:
     make_settings()
     assert "No test e-mail was sent." in press(panel, recipient).content.decode()
