@@ -225,6 +225,35 @@
     showKind();
   }
 
+  /* The forms beside the answer load the page anew; what is being written comes along. Any next page
+     takes the draft away, so that it waits for nobody else. */
+
+  const answer = one("form#reply");
+  const draft = {
+    take() {
+      try {
+        const kept = JSON.parse(sessionStorage.getItem("ticketflow-draft"));
+        sessionStorage.removeItem("ticketflow-draft");
+        return kept;
+      } catch (error) { return null; }
+    },
+    keep(said) { try { sessionStorage.setItem("ticketflow-draft", JSON.stringify(said)); } catch (error) { /* not kept */ } },
+  };
+
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || !answer || event.target === answer) return;
+    const ticket = new URL("..", answer.action).href;
+    const said = new FormData(answer);
+    if (said.get("body") && event.target.action.startsWith(ticket)) draft.keep({ to: answer.action, kind: said.get("kind"), body: said.get("body") });
+  });
+
+  const kept = draft.take();
+  if (kept && answer && kept.to === answer.action && !answer.elements.body.value) {
+    answer.elements.body.value = kept.body;
+    const choice = kept.kind && one(`[name=kind][value=${kept.kind}]`, answer);
+    if (choice) choice.click();
+  }
+
   /* Keys. A link or button names its own: data-key="e", or two in a row: data-key="g m". */
 
   const isTyping = (element) => element.isContentEditable ||

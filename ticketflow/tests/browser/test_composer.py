@@ -41,3 +41,28 @@ def test_one_click_on_internal_note_makes_it_a_note(
     expect(page.get_by_text("For us only")).to_be_visible()
     note = Comment.objects.get(body="For us only")
     assert note.is_internal
+
+
+def test_a_change_beside_the_composer_keeps_what_is_being_written(
+    live_server: LiveServer,
+    sign_in: SignIn,
+    agent: User,
+    requester: User,
+    queue: Queue,
+) -> None:
+    """Such a change loads the page anew, and half a note was gone."""
+    ticket = services.open_ticket(
+        actor=requester, subject="VPN", body="It drops.", queue=queue
+    )
+    page = sign_in(agent)
+    address = f"{live_server.url}/tickets/{ticket.number}/"
+    page.goto(address)
+    page.locator("label", has=page.locator("[name=kind][value=note]")).click()
+    page.get_by_label("Message", exact=True).fill("Half a thought")
+    with page.expect_navigation():
+        page.get_by_label("Priority", exact=True).select_option("High")
+    message = page.get_by_label("Message", exact=True)
+    expect(message).to_have_value("Half a thought")
+    expect(page.get_by_role("button", name="Add note")).to_be_visible()
+    page.goto(address)
+    expect(message).to_have_value("")
