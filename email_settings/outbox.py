@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from email_settings import credentials
@@ -133,12 +133,7 @@ def enqueue_many(
         )
         for address, name in recipients
     ]
-    if connection.features.can_return_rows_from_bulk_insert:
-        OutboxMessage.objects.bulk_create(messages)
-    else:
-        # SQLite before 3.35 does not tell the keys of rows written in one go.
-        for message in messages:
-            message.save(force_insert=True)
+    OutboxMessage.objects.bulk_create(messages)
     transaction.on_commit(nudge_worker, robust=True)
     return messages
 

@@ -4,15 +4,27 @@ import errno
 import fcntl
 import os
 import socket
+import sqlite3
 from pathlib import Path
 
 from ticketflow.errors import DomainError
 
 HIGHEST_PORT = 65_535
+# The first with RETURNING, by which a worker claims mail
+OLDEST_SQLITE = (3, 35)
 
 
 class CannotStartError(DomainError):
     """Starting makes no sense now; the message says why and what to do."""
+
+
+def check_sqlite() -> None:
+    """Raise CannotStartError when this Python's SQLite can't do what sending needs."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise CannotStartError(
+            f"This Python has SQLite {sqlite3.sqlite_version}, and TicketFlow needs "
+            "3.35 or later. Use another Python, or PostgreSQL by setting DATABASE_URL."
+        )
 
 
 def prepare_folder(folder: Path) -> None:

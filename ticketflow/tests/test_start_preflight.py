@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -35,6 +36,16 @@ def test_second_start_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         preflight.lock_folder(tmp_path)
     os.close(descriptor)
     os.close(preflight.lock_folder(tmp_path))
+
+
+def test_sqlite_that_cannot_claim_mail_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    preflight.check_sqlite()
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    with pytest.raises(preflight.CannotStartError, match="This Python has SQLite"):
+        preflight.check_sqlite()
 
 
 def test_busy_port_is_refused_with_the_way_to_another_one() -> None:

@@ -1,7 +1,6 @@
 """Who is told what: as a pure function, and as mails in the outbox."""
 
 import pytest
-from django.db import connection
 
 from accounts.models import Role, User
 from email_settings.models import Brand, Lane, OutboxMessage
@@ -233,20 +232,6 @@ def test_nothing_is_mailed_when_the_change_is_not_saved(
         services.add_public_reply(actor=agent, number=ticket.number, body="Done.")
     assert OutboxMessage.objects.count() == count
     assert ticket.comments.count() == 1
-
-
-def test_an_old_sqlite_tells_everybody_too(
-    ticket: Ticket, watcher: User, agent: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("about SQLite")
-    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
-    services.add_public_reply(actor=agent, number=ticket.number, body="Done.")
-    comment = ticket.comments.get(author=agent)
-    assert {row.outbox_message.recipient for row in comment.notifications.all()} == {
-        ticket.requester.email,
-        watcher.email,
-    }
 
 
 def test_a_mail_to_many_expires_like_every_other(ticket: Ticket) -> None:

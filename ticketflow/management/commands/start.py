@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 
 from accounts.models import User
 from ticketflow.demo import company
@@ -73,6 +73,8 @@ class Command(BaseCommand):
 
 
 def _prepare_database() -> None:
+    if connection.vendor == "sqlite":
+        preflight.check_sqlite()
     try:
         call_command("migrate", verbosity=0, interactive=False)
     except OperationalError as error:
