@@ -312,10 +312,14 @@ CELERY_BEAT_SCHEDULE = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "ticketflow.lib.request_id.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "ticketflow.lib.request_id.RequestIdFilter"},
+        "hidden_links": {"()": "ticketflow.lib.hidden_links.HiddenLinksFilter"},
+    },
     "formatters": {
         "line": {
-            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
+            "()": "ticketflow.lib.log_lines.LineFormatter",
+            "fmt": "{asctime} {levelname} {name} [{request_id}] {message}",
             "style": "{",
         }
     },
@@ -323,7 +327,7 @@ LOGGING = {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["request_id"],
+            "filters": ["request_id", "hidden_links"],
         }
     },
     "root": {"handlers": ["console"], "level": "INFO"},
