@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
+from django.utils import timezone
 
 from accounts.models import Invitation, User
 
@@ -64,7 +65,7 @@ def why_not_invited(emails: Iterable[str]) -> dict[str, str]:
     """Return address → why it needs no new invitation; addresses that do are absent."""
     addresses = set(emails)
     reasons = dict.fromkeys(
-        Invitation.objects.pending()
+        Invitation.objects.valid_at(timezone.now())
         .filter(email__in=addresses)
         .values_list("email", flat=True),
         "is invited already and the link still works",

@@ -198,6 +198,18 @@ def test_an_expired_invitation_is_renewed_by_inviting_again(admin: User) -> None
     assert path_of(renewed) != old_link
 
 
+def test_renewing_an_expired_invitation_says_nothing_of_a_link_that_works(
+    admin_client: Client, admin: User
+) -> None:
+    expire(invite(admin))
+
+    data = {"emails": "ines@larkfield.example", "role": "agent", "note": ""}
+    page = admin_client.post(INVITE, data, follow=True).content.decode()
+
+    assert "ines@larkfield.example invited." in page
+    assert "Not invited" not in page
+
+
 def test_an_open_invitation_is_not_made_twice(admin: User) -> None:
     invite(admin)
 
