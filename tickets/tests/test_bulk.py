@@ -101,6 +101,13 @@ def test_one_refusal_stops_no_other(
     assert list(priorities) == [2, 4, 4]
 
 
+def test_many_refusals_do_not_hide_the_list(agents_client: Client) -> None:
+    said = {"ticket": [str(number) for number in range(101, 106)], "do": "assign"}
+    text = agents_client.post(URL, said, follow=True).content.decode()
+    assert text.count("stays as it is.") == 3
+    assert "Refused, too: #104, #105." in text
+
+
 @pytest.mark.parametrize(
     "said",
     [

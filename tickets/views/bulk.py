@@ -12,6 +12,9 @@ from tickets.bulk import Outcome
 from tickets.forms import BulkForm
 from tickets.views.http import AuthenticatedRequest
 
+# A page of refusals would hide the list.
+TOLD_ONE_BY_ONE = 3
+
 
 @require_POST
 @agent_required
@@ -43,5 +46,8 @@ def _tell(request: AuthenticatedRequest, outcome: Outcome) -> None:
     if outcome.changed:
         count = len(outcome.changed)
         messages.success(request, f"{count} ticket{'' if count == 1 else 's'} changed.")
-    for number, reason in outcome.refused.items():
+    refused = list(outcome.refused.items())
+    for number, reason in refused[:TOLD_ONE_BY_ONE]:
         messages.error(request, f"#{number} stays as it is. {reason}")
+    if rest := [f"#{number}" for number, _ in refused[TOLD_ONE_BY_ONE:]]:
+        messages.error(request, f"Refused, too: {', '.join(rest)}.")
