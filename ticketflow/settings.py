@@ -318,8 +318,7 @@ LOGGING = {
     },
     "formatters": {
         "line": {
-            "()": "ticketflow.lib.log_lines.LineFormatter",
-            "fmt": "{asctime} {levelname} {name} [{request_id}] {message}",
+            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
             "style": "{",
         }
     },
