@@ -24,8 +24,9 @@ class NotRetryableError(DomainError):
 def retry_message(uid: uuid.UUID) -> OutboxMessage:
     """Queue the message once more, with a new lifetime, and return it.
 
-    While all mail is held it also has the account tried at once. Raises
-    NotRetryableError when it has left, is leaving, or has lost its secret content, and
+    A secret one keeps its own: its link works no longer for being mailed later. While
+    all mail is held it also has the account tried at once. Raises NotRetryableError when
+    it has left, is leaving, or its secret content is wiped or of no use any more, and
     OutboxMessage.DoesNotExist.
     """
     message = OutboxMessage.objects.get(uid=uid)
@@ -35,10 +36,16 @@ def retry_message(uid: uuid.UUID) -> OutboxMessage:
             "Do again what it was about, and a new one is made."
         )
     now = timezone.now()
+    if message.is_secret and message.expires_at and message.expires_at <= now:
+        raise NotRetryableError(
+            "The link in this message does not work any more. "
+            "Do again what it was about, and a new one is made."
+        )
+    expires_at = message.expires_at if message.is_secret else now + USUAL_LIFETIME
     queued = OutboxMessage.objects.filter(pk=message.pk, state__in=RETRYABLE).update(
         state=State.QUEUED,
         due_at=now,
-        expires_at=now + USUAL_LIFETIME,
+        expires_at=expires_at,
         attempts=0,
         reason_code="",
         reason="",

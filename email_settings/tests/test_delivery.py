@@ -370,6 +370,18 @@ def test_expired_message_gets_a_new_life_when_tried_again() -> None:
     assert fresh(message).state == State.QUEUED
 
 
+def test_link_is_not_mailed_for_longer_than_it_works() -> None:
+    message = make_message(is_secret=True, lifetime=timedelta(hours=2))
+    by_hand.retry_message(message.uid)
+    assert fresh(message).expires_at == message.expires_at
+
+
+def test_link_that_works_no_more_is_not_mailed() -> None:
+    message = make_message(is_secret=True, lifetime=timedelta(seconds=-1))
+    with pytest.raises(NotRetryableError, match="does not work any more"):
+        by_hand.retry_message(message.uid)
+
+
 def test_sent_message_is_not_sent_again() -> None:
     with pytest.raises(NotRetryableError, match="is sent"):
         by_hand.retry_message(sent().uid)
