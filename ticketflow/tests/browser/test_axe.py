@@ -225,6 +225,27 @@ def test_pages(
     assert found == []
 
 
+def test_a_long_name_without_blanks_pushes_nothing_aside(
+    admin: User, page: Page, sign_in: SignIn, live_server: LiveServer
+) -> None:
+    admin.name = "W" * 120
+    admin.save()
+    sign_in(admin)
+    page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    for address in (
+        reverse("accounts:user-detail", args=[admin.pk]),
+        reverse("account_logout"),
+    ):
+        page.goto(live_server.url + address)
+        assert not page.evaluate(
+            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
+        assert not page.evaluate(
+            "[...document.querySelectorAll('.sidebar .me')]"
+            ".some(me => me.offsetWidth > me.closest('.sidebar').offsetWidth)"
+        )
+
+
 def test_first_run(page: Page, live_server: LiveServer, axe: Axe) -> None:
     token = read_or_create_secret(settings.DATA_DIR / "setup_token")
     page.goto(f"{live_server.url}{reverse('accounts:setup')}?token={token}")
