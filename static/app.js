@@ -97,7 +97,10 @@
     one("[data-confirm-text]", confirmation).textContent = asking.dataset.confirm;
     one("[data-confirm-go]", confirmation).textContent = asking.dataset.confirmLabel || (button ? button.textContent.trim() : "Go on");
     confirmation.onclose = () => {
-      if (confirmation.returnValue !== "go") return;
+      if (confirmation.returnValue !== "go") {
+        if (form.matches("[data-autosave]")) form.reset();
+        return;
+      }
       confirmed = form;
       form.requestSubmit(button);
     };
@@ -105,11 +108,15 @@
     confirmation.showModal();
   });
 
-  /* data-autosave: the form is sent as soon as a field changes */
+  /* data-autosave: the form is sent as soon as a field changes; an option may carry a data-confirm */
 
   document.addEventListener("change", (event) => {
     const form = event.target.form;
-    if (form && form.matches("[data-autosave]")) form.requestSubmit();
+    if (!form || !form.matches("[data-autosave]")) return;
+    const option = event.target.selectedOptions && event.target.selectedOptions[0];
+    form.dataset.confirm = (option && option.dataset.confirm) || "";
+    form.dataset.confirmLabel = (option && option.dataset.confirmLabel) || "";
+    form.requestSubmit();
   });
 
   /* A form is sent once, however often the button is pressed */

@@ -199,6 +199,19 @@ class ReplyForm(RequesterReplyForm):
         return self.cleaned_data.get("kind") == self.Kind.NOTE
 
 
+class QuietSelect(forms.Select):
+    """Properties, which are saved as soon as they change; asks before what is final."""
+
+    def create_option(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(*args, **kwargs)
+        if option["value"] == Ticket.Status.CLOSED:
+            option["attrs"]["data-confirm"] = (
+                "Close this ticket for good? Nobody can answer it or open it again."
+            )
+            option["attrs"]["data-confirm-label"] = "Close for good"
+        return option
+
+
 class PropertiesForm(forms.Form):
     """Status, priority, assignee and queue of one ticket.
 
@@ -247,7 +260,7 @@ class PropertiesForm(forms.Form):
             required=name != "assignee",
             show_hidden_initial=True,
             # For the eye alone: why not is said by the services, to whoever posts.
-            widget=forms.Select(
+            widget=QuietSelect(
                 attrs={"class": "select-quiet", "disabled": self.is_final}
             ),
         )
