@@ -61,7 +61,7 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
                 "Mail is in rehearsal. Go live to send mail, or send this one "
                 "again after that."
                 if status.is_rehearsal
-                else "It was written while mail was in rehearsal. Retry sends it now.",
+                else "It was written while mail was in rehearsal. You can still send it.",
                 **settings if status.is_rehearsal else {},
             )
         case State.HELD:
