@@ -5,6 +5,7 @@ import zoneinfo
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -46,6 +47,17 @@ def explain_not_allowed(get_response: GetResponse) -> GetResponse:
             page["Allow"] = response["Allow"]
             return page
         return response
+
+    return middleware
+
+
+def drop_odd_session_cookie(get_response: GetResponse) -> GetResponse:
+    """Take a session cookie that none of ours can be for none: PostgreSQL fails at a NUL."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if not request.COOKIES.get(settings.SESSION_COOKIE_NAME, "").isalnum():
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        return get_response(request)
 
     return middleware
 

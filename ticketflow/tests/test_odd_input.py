@@ -5,6 +5,7 @@ import json
 from urllib.parse import quote
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -124,6 +125,12 @@ def test_cursor_of_another_list_gives_the_first_page(admin: User, agent: User) -
                 OutboxMessage.objects.all(), order=order, cursor=cursor, size=1
             )
             assert mails.rows == [first]
+
+
+def test_session_cookie_that_somebody_wrote_is_nobodys(client: Client) -> None:
+    cookie = f'{settings.SESSION_COOKIE_NAME}="\\000abcdefgh"'  # read as a NUL
+    answer = client.get(reverse("tickets:ticket-list"), HTTP_COOKIE=cookie)
+    assert answer.status_code == 302
 
 
 @pytest.mark.parametrize("number", ["0", "9" * 19, "9" * 400])
