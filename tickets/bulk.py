@@ -41,6 +41,11 @@ def change_many(*, actor: User, numbers: Sequence[int], change: str) -> Outcome:
     return outcome
 
 
+def is_final(change: str) -> bool:
+    """Return whether the change can't be undone: a closed ticket stays closed."""
+    return change == f"status:{Ticket.Status.CLOSED}"
+
+
 def count_mails(*, actor: User, numbers: Sequence[int], change: str) -> int:
     """Return how many mails change_many would cause, at most. One query.
 

@@ -7,16 +7,20 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import validate_email
 
+from accounts.models import User
 from ticketflow.lib.choice_cards import ChoiceCard
 from tickets.listing import PAGE_SIZE
 from tickets.models import Queue
 
 if TYPE_CHECKING:  # Django's own class takes no type between brackets
     _QueueChoiceField = forms.ModelChoiceField[Queue]
+    _PeopleField = forms.ModelMultipleChoiceField[User]
 else:
     _QueueChoiceField = forms.ModelChoiceField
+    _PeopleField = forms.ModelMultipleChoiceField
 
 MAX_ADDRESSES = 10
+LONGEST_NUMBER = 18  # digits that fit a bigint whatever they are
 
 
 class ManyFilesInput(forms.FileInput):
@@ -35,6 +39,20 @@ class FilesField(forms.FileField):
     def clean(self, data: Any, initial: Any = None) -> "list[UploadedFile[Any]]":
         one_by_one = data if isinstance(data, list) else [data] if data else []
         return [super(FilesField, self).clean(file, initial) for file in one_by_one]
+
+
+class PeopleField(_PeopleField):
+    """Ticked people; a number that no database holds is nobody's."""
+
+    def clean(self, value: Any) -> Any:
+        for one in value or ():
+            if not str(one).isascii() or len(str(one)) > LONGEST_NUMBER:
+                raise ValidationError(
+                    self.error_messages["invalid_pk_value"],
+                    code="invalid_pk_value",
+                    params={"pk": str(one)[:LONGEST_NUMBER]},
+                )
+        return super().clean(value)
 
 
 class EmailListField(forms.CharField):

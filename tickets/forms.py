@@ -10,7 +10,13 @@ from django.core.exceptions import ValidationError
 from accounts.models import User
 from ticketflow.lib.choice_cards import ChoiceCard
 from tickets import transitions
-from tickets.form_fields import EmailListField, FilesField, NumbersField, QueueField
+from tickets.form_fields import (
+    EmailListField,
+    FilesField,
+    NumbersField,
+    PeopleField,
+    QueueField,
+)
 from tickets.models import Queue, Ticket
 from tickets.wording import MAX_BODY_LENGTH
 
@@ -344,6 +350,7 @@ class QueueForm(_QueueModelForm):
                 "unique": "There is a queue of this name. Choose another name.",
             }
         }
+        field_classes = {"members": PeopleField}
         widgets = {"icon": forms.RadioSelect, "members": forms.CheckboxSelectMultiple}
 
     icon = forms.ChoiceField(

@@ -80,6 +80,16 @@ def test_asks_first_when_it_sends_more_than_a_handful_of_mails(
     assert OutboxMessage.objects.count() == before + HANDFUL + 1
 
 
+def test_asks_before_even_one_ticket_is_closed_for_good(
+    agents_client: Client, tickets: list[Ticket]
+) -> None:
+    text = post(agents_client, tickets[:1], "status:closed").content.decode()
+    assert "for good" in text
+    assert not Ticket.objects.filter(status="closed").exists()
+    post(agents_client, tickets[:1], "status:closed", is_confirmed="on")
+    assert Ticket.objects.get(status="closed") == tickets[0]
+
+
 def test_does_not_ask_for_changes_that_send_nothing(
     agents_client: Client, requester: User, queue: Queue
 ) -> None:

@@ -135,6 +135,12 @@ def test_refusals_say_what_to_do(
     assert Queue.objects.count() == before
 
 
+def test_members_that_no_database_holds_are_refused(admins_client: Client) -> None:
+    response = admins_client.post(CREATE, said(members=["9" * 30]))
+    assert response.status_code == 200
+    assert not Queue.objects.filter(name="Facilities").exists()
+
+
 def test_requesters_cannot_be_members(admins_client: Client, requester: User) -> None:
     admins_client.post(CREATE, said(members=[requester.pk]))
     assert not Queue.objects.filter(name="Facilities").exists()

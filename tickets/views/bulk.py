@@ -19,7 +19,7 @@ TOLD_ONE_BY_ONE = 3
 @require_POST
 @agent_required
 def ticket_bulk(request: AuthenticatedRequest) -> HttpResponse:
-    """Change the selected tickets; ask first when that sends more than a few mails."""
+    """Change the selected tickets; ask first when it is for good or mails more than a few."""
     form = BulkForm(request.POST)
     if not form.is_valid():
         for refusals in form.errors.values():
@@ -27,9 +27,17 @@ def ticket_bulk(request: AuthenticatedRequest) -> HttpResponse:
         return _back_to_list(form)
     numbers, change = form.cleaned_data["ticket"], form.cleaned_data["do"]
     mails = bulk.count_mails(actor=request.user, numbers=numbers, change=change)
-    if mails > bulk.HANDFUL and not form.cleaned_data["is_confirmed"]:
+    is_final = bulk.is_final(change)
+    is_big = is_final or mails > bulk.HANDFUL
+    if is_big and not form.cleaned_data["is_confirmed"]:
         words = dict(BulkForm.CHANGES)[change]
-        context = {"form": form, "numbers": numbers, "mails": mails, "words": words}
+        context = {
+            "form": form,
+            "numbers": numbers,
+            "mails": mails,
+            "words": words,
+            "is_final": is_final,
+        }
         return render(request, "tickets/ticket_bulk_confirm.html", context)
     _tell(request, bulk.change_many(actor=request.user, numbers=numbers, change=change))
     return _back_to_list(form)
