@@ -141,3 +141,21 @@ def test_form_of_another_version_is_refused(keys_file: Path) -> None:
     stored = encrypt("secret", context=CONTEXT)
     with pytest.raises(TamperedError):
         decrypt(stored.replace("v1:", "v2:"), context=CONTEXT)
+
+
+def test_key_file_is_made_once_and_kept(tmp_path: Path, settings: Settings) -> None:
+    settings.KEYS_FILE = tmp_path / "keys"
+    encryption.ensure_key_file()
+    made = settings.KEYS_FILE.read_text()
+    encryption.ensure_key_file()
+    assert settings.KEYS_FILE.read_text() == made
+    assert settings.KEYS_FILE.stat().st_mode & 0o077 == 0
+
+
+def test_key_file_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, settings: Settings
+) -> None:
+    (tmp_path / "file").touch()
+    settings.KEYS_FILE = tmp_path / "file" / "keys"
+    with pytest.raises(encryption.KeyFileError, match="can't be made"):
+        encryption.ensure_key_file()

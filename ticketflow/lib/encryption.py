@@ -100,6 +100,21 @@ def current_key_id() -> str:
     return next(iter(_read_keys()))
 
 
+def ensure_key_file() -> None:
+    """Make the key file if there is none, so that the first backup holds it already.
+
+    Raises KeyFileError when it can't be written.
+    """
+    if settings.KEYS_FILE.exists():
+        return
+    try:
+        _create_key_file(settings.KEYS_FILE)
+    except OSError as error:
+        raise KeyFileError(
+            f"The key file {settings.KEYS_FILE} can't be made: {error.strerror}."
+        ) from error
+
+
 def _bound_to(context: str) -> bytes:
     return f"{context}|{FORMAT}".encode()
 

@@ -144,9 +144,9 @@ def test_first_start_shows_the_way_and_other_starts_are_told_why_not(
 ) -> None:
     assert installation.setup_url.startswith(f"{installation.url}/setup/?token=")
     assert "<title>" in first_page(installation.setup_url)
-    secrets = ["secret_key", "setup_token", "ticketflow.sqlite3"]
+    secrets = ["keys", "secret_key", "setup_token", "ticketflow.sqlite3"]
     modes = [(installation.data_dir / name).stat().st_mode & 0o077 for name in secrets]
-    assert modes == [0, 0, 0]
+    assert modes == [0, 0, 0, 0]
 
     second = start_another(installation.data_dir, free_port())
     assert (second.returncode, second.stdout) == (1, "")

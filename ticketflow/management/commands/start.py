@@ -14,6 +14,7 @@ from django.db import OperationalError, connection, connections
 
 from accounts.models import User
 from ticketflow.demo import company
+from ticketflow.lib import encryption
 from ticketflow.lib.localfiles import read_or_create_secret
 from ticketflow.runtime import preflight, web, worker
 from ticketflow.runtime.supervisor import Printer, Role, Supervisor
@@ -54,6 +55,7 @@ class Command(BaseCommand):
         listener = preflight.listen(options["host"], settings.PORT)
         say = Printer()
 
+        encryption.ensure_key_file()
         _prepare_database()
         call_command("collectstatic", verbosity=0, interactive=False)
         aws = _prepare_demo() if options["demo"] else None
