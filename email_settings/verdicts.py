@@ -101,7 +101,7 @@ def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str]:
     return message.reason or problem.title, f"{problem.why} {problem.fix}"
 
 
-def test_verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
+def verdict_on_test(message: OutboxMessage, status: MailStatus) -> Verdict | None:
     """The same for a test e-mail, where success is news too."""
     if message.state == State.SENT:
         return Verdict(

@@ -16,7 +16,7 @@ from email_settings.forms import TestMailForm
 from email_settings.models import OutboxMessage
 from email_settings.status import MailStatus
 from email_settings.timeline import legs, took
-from email_settings.verdicts import test_verdict_on
+from email_settings.verdicts import verdict_on_test
 from ticketflow.errors import DomainError
 from ticketflow.lib.access import admin_required
 
@@ -60,7 +60,7 @@ def test_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
         ),
         "is_moving": message.state in MOVING,
         "took": took(message, attempts),
-        "verdict": test_verdict_on(message, status),
+        "verdict": verdict_on_test(message, status),
     }
     template = "_test_legs" if request.headers.get("HX-Request") else "test_detail"
     return render(request, f"email_settings/{template}.html", context)
