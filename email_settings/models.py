@@ -42,6 +42,11 @@ class SesSettings(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
 
+    # Recipients per second, for when AWS does not tell its own limit
+    manual_send_rate = models.FloatField("Send rate", null=True, blank=True)
+    # Days after which mail that is over is removed; null keeps it for ever
+    retention_days = models.PositiveIntegerField("Keep mail for", null=True, blank=True)
+
     # What AWS said when it was last asked; null when it would not say.
     checked_at = models.DateTimeField(null=True, blank=True)
     account_id = models.CharField(max_length=12, blank=True)
@@ -64,6 +69,23 @@ class SesSettings(models.Model):
     hold_detail = models.TextField(blank=True)  # AWS's own words
     held_since = models.DateTimeField(null=True, blank=True)
     probe_at = models.DateTimeField(null=True, blank=True)
+
+    # An admin holds all mail by hand; null when nobody does
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    stopped_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    # After AWS said "too fast": the rate from then on, which grows back by itself
+    slowed_to = models.FloatField(null=True, blank=True)  # recipients per second
+    slowed_at = models.DateTimeField(null=True, blank=True)
+
+    # When admins were last told that the daily quota is nearly used up
+    quota_told_at = models.DateTimeField(null=True, blank=True)
+
+    # What the last removal of old mail did
+    pruned_at = models.DateTimeField(null=True, blank=True)
+    pruned_count = models.PositiveIntegerField(default=0)
 
     ONLY_ID = 1
 
@@ -168,6 +190,22 @@ class OutboxMessage(models.Model):
                 name="outbox_due",
                 condition=Q(state="queued"),
             ),
+            # delivery.hold: what waits for something to be mended, by what it is
+            models.Index(
+                fields=["reason_code", "lane", "due_at", "id"],
+                name="outbox_held",
+                condition=Q(state="held"),
+            ),
+            # delivery.recovery: what waited too long
+            models.Index(
+                fields=["expires_at"],
+                name="outbox_expiring",
+                condition=Q(state__in=["queued", "held"]),
+            ),
+            # quota and chart: what was sent since
+            models.Index(
+                fields=["sent_at"], name="outbox_sent", condition=Q(state="sent")
+            ),
             # delivery.recovery: leases that ran out
             models.Index(
                 fields=["lease_until"],
@@ -242,6 +280,18 @@ class WorkerHeartbeat(models.Model):
     name = models.CharField(max_length=120, unique=True)
     started_at = models.DateTimeField(default=timezone.now)
     beat_at = models.DateTimeField(default=timezone.now)
+    # When a task of its schedule last ran: the process may live and its beat not
+    task_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name
+
+
+class PaceClock(models.Model):
+    """When the next mail may start, for workers on PostgreSQL that share no Redis."""
+
+    account = models.CharField(max_length=200, unique=True)  # AWS account and region
+    next_start_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.account

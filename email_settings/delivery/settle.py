@@ -65,7 +65,7 @@ def _verdict(problem: Problem, attempts: int) -> Verdict:
     match problem.kind:
         case ErrorClass.CAPTURED:
             return Verdict(State.HELD, Result.CAPTURED, counts=False, problem=problem)
-        case ErrorClass.CONFIG | ErrorClass.IAM | ErrorClass.QUOTA:
+        case ErrorClass.CONFIG | ErrorClass.IAM | ErrorClass.QUOTA | ErrorClass.SANDBOX:
             return Verdict(State.HELD, Result.REFUSED, counts=False, problem=problem)
         case ErrorClass.RATE:
             wait = timedelta(0) if problem.code == "not_started" else moment()

@@ -20,6 +20,7 @@ class ErrorClass(Enum):
     CONFIG = "config"  # all mail is held until the settings or the account are mended
     IAM = "iam"  # the same, and a permission is what is missing
     QUOTA = "quota"  # all mail is held until the daily window has room
+    SANDBOX = "sandbox"  # this message waits until the account leaves the sandbox
     RATE = "rate"  # too fast: again in a moment, no attempt counted
     MSG = "msg"  # this message will never be taken; the others are fine
     NOTSENT = "notsent"  # it never left: tried again later
@@ -216,7 +217,7 @@ CATALOGUE: dict[str, Problem] = {
         ),
         _problem(
             "recipient_not_verified",
-            ErrorClass.MSG,
+            ErrorClass.SANDBOX,
             "The account is in the sandbox, and {recipient} is not verified.",
             "In the sandbox, Amazon SES delivers to verified addresses only.",
             "Ask for production access in Amazon SES → Account dashboard, or verify "
@@ -412,6 +413,21 @@ CATALOGUE: dict[str, Problem] = {
             "Rehearsal: the message was kept here and not sent.",
             "Mail is in rehearsal until an admin goes live.",
             "Go live under Admin Panel → Email Settings when you are ready.",
+        ),
+        _problem(
+            "stopped_by_hand",
+            ErrorClass.CONFIG,
+            "An admin holds all mail.",
+            "Nothing leaves until an admin releases it.",
+            "Press Release in Admin Panel → Email Activity.",
+        ),
+        _problem(
+            "quota_reserve",
+            ErrorClass.QUOTA,
+            "The daily quota of the account is nearly used up.",
+            "What is left is kept for password resets and invitations.",
+            "Nothing to do: the mail leaves when the window of 24 hours has room. Ask "
+            "AWS for a higher quota if this happens often.",
         ),
         _problem(
             "expired",

@@ -153,7 +153,7 @@ CONFIG, IAM, QUOTA, RATE, MSG, NOTSENT, UNKNOWN = (
         (
             refusal(400, "MessageRejected", NOT_VERIFIED + TO),
             "recipient_not_verified",
-            MSG,
+            ErrorClass.SANDBOX,
         ),
         (
             refusal(400, "MessageRejected", "Sending paused for this account."),
