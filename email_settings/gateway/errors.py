@@ -25,7 +25,7 @@ class ErrorClass(Enum):
     MSG = "msg"  # this message will never be taken; the others are fine
     NOTSENT = "notsent"  # it never left: tried again later
     UNKNOWN = "unknown"  # it may have been taken; a person decides
-    CAPTURED = "captured"  # rehearsal: kept here on purpose
+    CAPTURED = "captured"  # kept here on purpose: by rehearsal, or by an admin
 
 
 @dataclass(frozen=True)
@@ -416,7 +416,7 @@ CATALOGUE: dict[str, Problem] = {
         ),
         _problem(
             "stopped_by_hand",
-            ErrorClass.CONFIG,
+            ErrorClass.CAPTURED,
             "An admin holds all mail.",
             "Nothing leaves until an admin releases it.",
             "Press Release in Admin Panel → Email Activity.",
