@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from email_settings import alerts
 from email_settings.models import DeliveryAttempt, OutboxMessage
 from email_settings.querysets import REHEARSAL
 
@@ -145,6 +146,9 @@ KIND_LABELS = {
     "public_reply": "Ticket reply",
     "ticket_assigned": "Assignment",
     "ticket_solved": "Ticket solved",
+    alerts.WAS_HELD: "Alert: mail was held",
+    alerts.QUOTA: "Alert: quota",
+    alerts.IN_DOUBT: "Alert: mail in doubt",
 }
 
 
