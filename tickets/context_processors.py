@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.models import User
+from ticketflow.lib.counting import CappedCount
 from tickets.models import Queue, Ticket
-from tickets.querysets import CappedCount
 from tickets.views_catalogue import (
     COUNT_CAP,
     DEFAULT_VIEW,

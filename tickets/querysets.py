@@ -58,10 +58,3 @@ class TicketEventQuerySet(models.QuerySet["TicketEvent"]):
         if user.is_agent:
             return self
         return self.exclude(kind__in=self.FOR_AGENTS_ONLY)
-
-
-class CappedCount(models.Subquery):
-    """How many rows a sliced query gives."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
-    output_field = models.IntegerField()

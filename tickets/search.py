@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 from django.db.models import QuerySet
 
+from ticketflow.lib.counting import CappedCount
 from tickets.models import Comment, Ticket, TicketWords
-from tickets.querysets import CappedCount, TicketQuerySet
+from tickets.querysets import TicketQuerySet
 from tickets.words import Wanted
 
 # A search looks at the newest tickets that match, so that a common word costs no more.

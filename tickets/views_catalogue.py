@@ -7,8 +7,9 @@ from datetime import timedelta
 from django.utils import timezone
 
 from accounts.models import User
+from ticketflow.lib.counting import CappedCount
 from tickets.models import Ticket
-from tickets.querysets import CappedCount, TicketQuerySet
+from tickets.querysets import TicketQuerySet
 
 # Counting stops here: 1,000 is shown as "999+", and costs the same at a million tickets.
 COUNT_CAP = 1000
