@@ -75,14 +75,20 @@ def read_credentials(settings_row: SesSettings) -> Credentials:
         raise CredentialsMissingError(
             "The AWS access key is not complete. Fill in Admin Panel → Email Settings."
         )
-    secret = encryption.decrypt(
-        settings_row.secret_access_key_encrypted, context=_settings_context()
-    )
     return Credentials(
         access_key_id=settings_row.access_key_id,
-        secret=Secret(secret),
+        secret=read_secret(settings_row),
         region=settings_row.region,
     )
+
+
+def read_secret(settings_row: SesSettings) -> Secret:
+    """Return the secret access key that is stored.
+
+    Raises encryption.EncryptionError when it can't be read.
+    """
+    stored = settings_row.secret_access_key_encrypted
+    return Secret(encryption.decrypt(stored, context=_settings_context()))
 
 
 def seal_body(message: OutboxMessage) -> None:

@@ -1,20 +1,32 @@
-"""How mail stands just now, for every page that says so."""
+"""How mail stands just now: the one source for pages, banner, probes and the doctor."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from django.db.models import Count, Max, Min, Value
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
+from email_settings import credentials
 from email_settings.gateway.errors import recall
-from email_settings.models import OutboxMessage, SesSettings, WorkerHeartbeat
+from email_settings.models import Lane, OutboxMessage, SesSettings, WorkerHeartbeat
 from email_settings.querysets import REHEARSAL
+from ticketflow.lib.encryption import EncryptionError
 
 # A worker writes its heartbeat every ten seconds; three in a row must have been missed.
 WORKER_SILENCE = timedelta(seconds=35)
+# Its schedule runs a task every ten seconds, which may wait for a thread.
+BEAT_SILENCE = timedelta(seconds=60)
+# Mail that is due for longer does not leave as it should.
 LATE = timedelta(minutes=5)
+# Counting ends here, so that a page stays fast whatever waits.
+COUNT_LIMIT = 10_000
+
+STOPPED_BY_HAND = "stopped_by_hand"  # the reason_code of what an admin holds
 
 
 @dataclass(frozen=True)
@@ -29,19 +41,50 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class _Figures:
-    """What three tables say about this moment."""
+class Stop:
+    """An admin holds all mail by hand."""
 
-    held: int = 0
-    captured: int = 0
-    unknown: int = 0
-    due: int = 0
-    oldest_due_at: datetime | None = None
-    worker_beat_at: datetime | None = None
+    since: datetime
+    by: AbstractBaseUser | None  # None when that person is gone
+    waiting: int  # messages held for it, counted as Depth is
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How many messages of one lane are in one state, for one reason.
+
+    A count of COUNT_LIMIT means that many or more.
+    """
+
+    state: str  # "due", "later", "sending", "held"
+    lane: Lane
+    count: int
+    reason_code: str = ""  # of held ones
+
+    @property
+    def is_exact(self) -> bool:
+        return self.count < COUNT_LIMIT
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What two tables say about this moment."""
+
+    depths: tuple[Depth, ...]
+    unknown: int
+    oldest_due_at: datetime | None
+    worker_beat_at: datetime | None
+    worker_task_at: datetime | None
+
+    def count(self, wanted: Callable[[Depth], bool]) -> int:
+        return sum(depth.count for depth in self.depths if wanted(depth))
 
 
 class MailStatus:
-    """Read when it is asked for, in two queries; a page that does not ask pays nothing."""
+    """Read when it is asked for, in two queries; a page that does not ask pays nothing.
+
+    The queries take the same few index look-ups whether ten messages wait or millions.
+    """
 
     def __init__(self, settings: SesSettings | None = None) -> None:
         if settings is not None:
@@ -50,7 +93,8 @@ class MailStatus:
     @cached_property
     def settings(self) -> SesSettings:
         """The saved settings, or empty ones before anything was saved."""
-        return SesSettings.objects.select_related("saved_by").first() or SesSettings()
+        saved = SesSettings.objects.select_related("saved_by", "stopped_by").first()
+        return saved or SesSettings()
 
     @property
     def is_rehearsal(self) -> bool:
@@ -59,6 +103,8 @@ class MailStatus:
     @property
     def is_configured(self) -> bool:
         return self.settings.is_configured
+
+    # What keeps mail back
 
     @cached_property
     def hold(self) -> Hold | None:
@@ -80,33 +126,63 @@ class MailStatus:
             detail=settings.hold_detail,
         )
 
+    @cached_property
+    def stop(self) -> Stop | None:
+        """Whether an admin holds all mail, and since when; None when nobody does."""
+        settings = self.settings
+        if settings.stopped_at is None:
+            return None
+        return Stop(
+            since=settings.stopped_at,
+            by=settings.stopped_by,
+            waiting=self.held_for(STOPPED_BY_HAND),
+        )
+
+    @cached_property
+    def key_problem(self) -> str:
+        """Why the stored AWS secret can't be read, with the way out; "" when it can.
+
+        Asks the key file and no table.
+        """
+        if not self.settings.secret_access_key_encrypted:
+            return ""
+        try:
+            credentials.read_secret(self.settings)
+        except EncryptionError as error:
+            return str(error)
+        return ""
+
+    # What waits
+
+    @property
+    def depths(self) -> tuple[Depth, ...]:
+        """Everything that waits, by state, lane and reason; what is empty is left out."""
+        return self._figures.depths
+
     @property
     def held_count(self) -> int:
         """Messages that wait for a person, without those captured in rehearsal."""
-        return self._figures.held
+        return self._figures.count(
+            lambda depth: depth.state == "held" and depth.reason_code != REHEARSAL
+        )
+
+    def held_for(self, reason_code: str) -> int:
+        """Messages that are held for one reason."""
+        return self._figures.count(lambda depth: depth.reason_code == reason_code)
 
     @property
     def captured_count(self) -> int:
-        return self._figures.captured
+        return self.held_for(REHEARSAL)
 
     @property
     def unknown_count(self) -> int:
-        """Messages that went out without an answer."""
+        """Messages that went out without an answer, COUNT_LIMIT for that many or more."""
         return self._figures.unknown
 
     @property
     def due_count(self) -> int:
         """Messages that could leave this moment."""
-        return self._figures.due
-
-    @property
-    def worker_last_beat(self) -> datetime | None:
-        return self._figures.worker_beat_at
-
-    @property
-    def worker_is_running(self) -> bool:
-        beat = self.worker_last_beat
-        return beat is not None and timezone.now() - beat < WORKER_SILENCE
+        return self._figures.count(lambda depth: depth.state == "due")
 
     @property
     def oldest_due_at(self) -> datetime | None:
@@ -123,6 +199,26 @@ class MailStatus:
         age = self.oldest_due_age
         return age is not None and age > LATE
 
+    # Who sends
+
+    @property
+    def worker_last_beat(self) -> datetime | None:
+        return self._figures.worker_beat_at
+
+    @property
+    def worker_is_running(self) -> bool:
+        return _is_within(WORKER_SILENCE, self.worker_last_beat)
+
+    @property
+    def beat_last_task(self) -> datetime | None:
+        """When a task of a worker's schedule last ran."""
+        return self._figures.worker_task_at
+
+    @property
+    def beat_is_running(self) -> bool:
+        """Whether the schedule runs: without it nothing is tried again by itself."""
+        return _is_within(BEAT_SILENCE, self.beat_last_task)
+
     @property
     def settings_url(self) -> str:
         return reverse("email_settings:settings")
@@ -133,38 +229,110 @@ class MailStatus:
 
     @cached_property
     def _figures(self) -> _Figures:
-        """One UNION instead of three questions: it is asked on every page of the panel."""
-        messages = OutboxMessage.objects.order_by()
-        held = messages.filter(state=OutboxMessage.State.HELD)
-        unknown = messages.filter(state=OutboxMessage.State.UNKNOWN)
-        due = messages.filter(
-            state=OutboxMessage.State.QUEUED, due_at__lte=timezone.now()
-        )
-        rows = (
-            held.exclude(reason_code=REHEARSAL)
-            .values_list(Value("held"))
-            .annotate(Count("pk"), Max("created_at"))
-            .union(
-                held.filter(reason_code=REHEARSAL)
-                .values_list(Value("captured"))
-                .annotate(Count("pk"), Max("created_at")),
-                unknown.values_list(Value("unknown")).annotate(
-                    Count("pk"), Max("created_at")
-                ),
-                due.values_list(Value("due")).annotate(Count("pk"), Min("due_at")),
-                WorkerHeartbeat.objects.order_by()
-                .values_list(Value("beat"))
-                .annotate(Count("pk"), Max("beat_at")),
-                all=True,
-            )
-        )
-        found = {name: (count, moment) for name, count, moment in rows}
-        nothing = (0, None)
+        now = timezone.now()
+        with connection.cursor() as cursor:
+            adapted = connection.ops.adapt_datetimefield_value(now)
+            cursor.execute(_FIGURES_SQL, [adapted, adapted])
+            rows = [_Row(*row) for row in cursor.fetchall()]
+        by_name = {row.name: row for row in rows}
+        due = [
+            moment
+            for row in rows
+            if row.name == "due" and (moment := _moment(row.moment))
+        ]
         return _Figures(
-            held=found.get("held", nothing)[0],
-            captured=found.get("captured", nothing)[0],
-            unknown=found.get("unknown", nothing)[0],
-            due=found.get("due", nothing)[0],
-            oldest_due_at=found.get("due", nothing)[1],
-            worker_beat_at=found.get("beat", nothing)[1],
+            depths=tuple(_depths(rows)),
+            unknown=by_name["unknown"].count,
+            oldest_due_at=min((at for at in due if at <= now), default=None),
+            worker_beat_at=_moment(by_name["beat"].moment),
+            worker_task_at=_moment(by_name["task"].moment),
         )
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    reason_code: str
+    lane: int
+    count: int
+    moment: datetime | str | None
+
+
+def _depths(rows: Iterable[_Row]) -> Iterator[Depth]:
+    for row in rows:
+        if row.name in {"due", "later", "sending", "held"} and row.count:
+            yield Depth(row.name, Lane(row.lane), row.count, row.reason_code)
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """Return what a raw query gave for a moment; SQLite gives a text in UTC."""
+    if isinstance(value, str):
+        parsed = parse_datetime(value)
+        return parsed.replace(tzinfo=UTC) if parsed else None
+    return value
+
+
+def _is_within(limit: timedelta, moment: datetime | None) -> bool:
+    return moment is not None and timezone.now() - moment < limit
+
+
+# One statement, because it is asked on every page of the panel. Each count looks at no
+# more than COUNT_LIMIT entries of one partial index. `reasons` hops from one reason to
+# the next in the index, so that a million messages held for one do not hide another.
+# The states are literals because SQLite uses a partial index only when it can see that
+# its condition holds.
+_COUNTED = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}
+    ) AS counted
+"""
+_FIGURES_TEMPLATE = """
+WITH RECURSIVE lanes (lane) AS (VALUES {lanes}),
+reasons (code) AS (
+    SELECT min(reason_code) FROM {outbox} WHERE state = 'held'
+    UNION ALL
+    SELECT (
+        SELECT min(reason_code) FROM {outbox}
+        WHERE state = 'held' AND reason_code > reasons.code
+    ) FROM reasons WHERE reasons.code IS NOT NULL
+)
+SELECT 'beat', '', 0, count(*), max(beat_at) FROM {heartbeat}
+UNION ALL
+SELECT 'task', '', 0, count(*), max(task_at) FROM {heartbeat}
+UNION ALL
+SELECT 'due', '', lane, ({due}),
+    (SELECT min(due_at) FROM {outbox} WHERE state = 'queued' AND lane = lanes.lane)
+FROM lanes
+UNION ALL
+SELECT 'later', '', lane, ({later}), NULL FROM lanes
+UNION ALL
+SELECT 'sending', '', lane, count(*), NULL FROM {outbox}
+WHERE state = 'sending' GROUP BY lane
+UNION ALL
+SELECT 'held', code, lane, ({held}), NULL
+FROM reasons CROSS JOIN lanes WHERE code IS NOT NULL
+UNION ALL
+SELECT 'unknown', '', 0, ({unknown}), NULL
+"""
+
+
+def _figures_sql() -> str:
+    outbox = OutboxMessage._meta.db_table
+    conditions = {
+        "due": "state = 'queued' AND lane = lanes.lane AND due_at <= %s",
+        "later": "state = 'queued' AND lane = lanes.lane AND due_at > %s",
+        "held": "state = 'held' AND reason_code = reasons.code AND lane = lanes.lane",
+        "unknown": "state = 'unknown'",
+    }
+    return _FIGURES_TEMPLATE.format(
+        lanes=", ".join(f"({lane.value})" for lane in Lane),
+        outbox=outbox,
+        heartbeat=WorkerHeartbeat._meta.db_table,
+        **{
+            name: _COUNTED.format(table=outbox, condition=condition, limit=COUNT_LIMIT)
+            for name, condition in conditions.items()
+        },
+    )
+
+
+_FIGURES_SQL = _figures_sql()

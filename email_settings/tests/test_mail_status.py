@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from email_settings import services
+from email_settings import status as status_module
 from email_settings.delivery import hold
 from email_settings.gateway.errors import SendError, problem_for
-from email_settings.models import OutboxMessage, SesSettings, WorkerHeartbeat
+from email_settings.models import Lane, OutboxMessage, SesSettings, WorkerHeartbeat
 from email_settings.status import MailStatus
 from email_settings.tests.builders import make_message, make_settings
 
@@ -164,7 +165,7 @@ def test_worker_that_has_fallen_silent_is_said(
     panel: Client, worker: WorkerHeartbeat
 ) -> None:
     make_settings()
-    worker.beat_at = timezone.now() - timedelta(minutes=2)
+    worker.beat_at = timezone.now() - timedelta(seconds=36)
     worker.save()
     assert "The mail worker is not running" in banner(panel)
 
@@ -209,6 +210,95 @@ def test_captured_mail_is_not_counted_as_held() -> None:
     assert (status.held_count, status.captured_count) == (0, 1)
 
 
+# What waits, for the panel, the probes and the doctor
+
+
+def put_aside(state: str, *, reason_code: str = "", lane: Lane = Lane.NOTICE) -> None:
+    message = make_message(lane=lane)
+    lease = {"lease_until": timezone.now(), "claim_token": "t"}
+    OutboxMessage.objects.filter(pk=message.pk).update(
+        state=state,
+        reason_code=reason_code,
+        **(lease if state == State.SENDING else {}),
+    )
+
+
+def test_depth_says_lane_state_and_reason() -> None:
+    make_message(lane=Lane.SECURITY)
+    later = make_message(lane=Lane.SECURITY)
+    OutboxMessage.objects.filter(pk=later.pk).update(
+        due_at=timezone.now() + timedelta(hours=1)
+    )
+    put_aside(State.SENDING, lane=Lane.REPLY)
+    put_aside(State.HELD, reason_code="rehearsal")
+    put_aside(State.HELD, reason_code="stopped_by_hand", lane=Lane.DIGEST)
+    put_aside(State.HELD, reason_code="key_unknown")
+    put_aside(State.UNKNOWN)
+    put_aside(State.CANCELLED)
+    status = MailStatus()
+    assert {(d.state, d.lane, d.reason_code, d.count) for d in status.depths} == {
+        ("due", Lane.SECURITY, "", 1),
+        ("later", Lane.SECURITY, "", 1),
+        ("sending", Lane.REPLY, "", 1),
+        ("held", Lane.NOTICE, "rehearsal", 1),
+        ("held", Lane.DIGEST, "stopped_by_hand", 1),
+        ("held", Lane.NOTICE, "key_unknown", 1),
+    }
+    assert (status.held_count, status.captured_count, status.unknown_count) == (2, 1, 1)
+    assert status.held_for("key_unknown") == 1
+
+
+def test_nothing_waits_in_an_empty_outbox() -> None:
+    status = MailStatus()
+    assert status.depths == ()
+    assert (status.held_count, status.due_count, status.unknown_count) == (0, 0, 0)
+    assert status.oldest_due_at is None
+    assert not status.worker_is_running
+    assert not status.beat_is_running
+
+
+def test_counting_ends_somewhere_and_many_held_hide_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status_module, "COUNT_LIMIT", 3)
+    monkeypatch.setattr(status_module, "_FIGURES_SQL", status_module._figures_sql())
+    for _ in range(5):
+        capture()
+    put_aside(State.HELD, reason_code="stopped_by_hand")
+    status = MailStatus()
+    assert status.captured_count == 3
+    assert status.held_for("stopped_by_hand") == 1
+    assert {depth.reason_code: depth.is_exact for depth in status.depths} == {
+        "rehearsal": False,
+        "stopped_by_hand": True,
+    }
+
+
+def test_who_holds_all_mail_is_known_with_what_waits(admin: AbstractBaseUser) -> None:
+    row = make_settings()
+    assert MailStatus().stop is None
+    row.stopped_at, row.stopped_by_id = timezone.now(), admin.pk
+    row.save()
+    put_aside(State.HELD, reason_code="stopped_by_hand")
+    stop = MailStatus().stop
+    assert stop is not None
+    assert (stop.since, stop.by, stop.waiting) == (row.stopped_at, admin, 1)
+
+
+def test_schedule_that_stands_still_is_known_though_the_process_lives(
+    worker: WorkerHeartbeat,
+) -> None:
+    assert not MailStatus().beat_is_running
+    worker.task_at = timezone.now() - timedelta(seconds=61)
+    worker.save()
+    status = MailStatus()
+    assert status.worker_is_running
+    assert not status.beat_is_running
+    worker.task_at = timezone.now() - timedelta(seconds=50)
+    worker.save()
+    assert MailStatus().beat_is_running
+
+
 # What it costs
 
 
@@ -235,6 +325,9 @@ def test_status_takes_two_queries(
         assert status.held_count == 0
         assert status.captured_count == 10
         assert status.due_count == 1
+        assert len(status.depths) == 2
+        assert status.stop is None
+        assert status.key_problem == ""
         assert status.worker_is_running
         assert status.oldest_due_age is not None
 
