@@ -261,7 +261,9 @@ def test_counting_ends_somewhere_and_many_held_hide_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(status_module, "COUNT_LIMIT", 3)
-    monkeypatch.setattr(status_module, "_FIGURES_SQL", status_module._figures_sql())
+    monkeypatch.setattr(
+        status_module, "_figures_sql", status_module._figures_sql.__wrapped__
+    )
     for _ in range(5):
         capture()
     put_aside(State.HELD, reason_code="stopped_by_hand")
@@ -318,7 +320,9 @@ def test_status_takes_two_queries(
     for _ in range(10):
         capture()
     make_message()
-    with django_assert_num_queries(2):  # type: ignore[operator]
+    # On PostgreSQL a SET goes before the second one.
+    expected = 3 if connection.vendor == "postgresql" else 2
+    with django_assert_num_queries(expected):  # type: ignore[operator]
         status = MailStatus()
         assert status.is_rehearsal is False
         assert status.hold is None
