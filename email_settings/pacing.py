@@ -1,22 +1,32 @@
-"""Keeps all workers together below the rate that AWS allows.
+"""Keeps all workers together below the rate that the account allows.
 
-An exact sliding window over the real starts: one more may start when the start `rate`
-before it is a good second old. Nothing is reserved ahead, so that a thread that is late
-can't bunch up with the next one.
+Each pace is exact over the starts of calls: nothing is reserved ahead, so that a thread
+that is late can't bunch up with the next one. Who keeps the clock:
+
+- Redis, where there is one, for any number of workers on any number of machines;
+- PostgreSQL, for workers that share no Redis;
+- the process itself, for the one worker of an embedded installation.
 """
 
 import collections
 import functools
+import math
 import threading
 import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
+from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 
 from email_settings.gateway.errors import SendError, problem_for
-from email_settings.models import SesSettings
+from email_settings.models import PaceClock, SesSettings
 
 # What AWS gives an account in the sandbox, and a safe guess when it says nothing.
 SLOWEST_RATE = 1.0  # recipients per second
@@ -25,12 +35,72 @@ WINDOW_SECONDS = 1.04
 # Starts are spread over the window, yet may catch up a little.
 SPREAD = 0.9
 LONGEST_NAP_SECONDS = 5.0
+# So long nothing is claimed after the clock of the pace did not answer.
+AWAY_SECONDS = 5.0
+
+# After AWS said "too fast" the rate is halved, and is whole again after this time
+# unless AWS says it again.
+WHOLE_AGAIN_AFTER = timedelta(minutes=5)
+# The answers to calls that were out at the same time are one "too fast", not many.
+ONE_BURST = timedelta(seconds=2)
+LEAST_SHARE = 0.1  # of the whole rate, however often AWS says it
+LEAST_RATE = 0.5  # recipients per second
+
+
+def effective_rate(sender: SesSettings, now: datetime) -> float:
+    """Return the recipients per second that are aimed at now. A pure function.
+
+    The whole rate, or less for a while after AWS said "too fast".
+    """
+    whole = whole_rate(sender)
+    if sender.slowed_at is None or sender.slowed_to is None:
+        return whole
+    share = max(0.0, (now - sender.slowed_at) / WHOLE_AGAIN_AFTER)
+    slowed = min(sender.slowed_to, whole)
+    return min(whole, slowed + (whole - slowed) * share)
+
+
+def whole_rate(sender: SesSettings) -> float:
+    """Return the recipients per second that the account allows. A pure function.
+
+    What AWS said or what an admin typed, the smaller where both are known; the slowest
+    where neither makes sense.
+    """
+    rates = (sender.max_send_rate, sender.manual_send_rate)
+    known = [rate for rate in rates if rate and math.isfinite(rate) and rate > 0]
+    return min(known, default=SLOWEST_RATE)
+
+
+def slow_down() -> bool:
+    """Halve the rate because AWS said "too fast", and return whether this call did.
+
+    Of a burst of such answers, in any number of processes, one halves it: the
+    conditional update decides between them.
+    """
+    now = timezone.now()
+    sender = SesSettings.load()
+    whole = whole_rate(sender)
+    least = min(whole, max(whole * LEAST_SHARE, LEAST_RATE))
+    is_another_burst = Q(slowed_at=None) | Q(slowed_at__lte=now - ONE_BURST)
+    return bool(
+        SesSettings.objects.filter(is_another_burst, pk=sender.pk).update(
+            slowed_to=max(effective_rate(sender, now) / 2, least), slowed_at=now
+        )
+    )
 
 
 class Pace(Protocol):
     """Says when the next message may start."""
 
-    ahead: int  # how many may be claimed while they still wait for their turn
+    @property
+    def ahead(self) -> int:
+        """How many may be claimed while they still wait for their turn."""
+        ...
+
+    @property
+    def is_away(self) -> bool:
+        """Whether its clock did not answer a moment ago: better not to claim now."""
+        ...
 
     def take(self, stopping: threading.Event) -> bool:
         """Wait for a turn; False when `stopping` was set first. Raises SendError."""
@@ -41,20 +111,52 @@ class NoPace:
     """For rehearsal: nothing leaves, so nothing has to wait."""
 
     ahead = 1_000_000
+    is_away = False
 
     def take(self, stopping: threading.Event) -> bool:
         return not stopping.is_set()
 
 
-class _Window:
-    """What both windows share: one thread of the process asks, the others line up."""
+@dataclass(frozen=True)
+class _Limits:
+    """So many starts in so many seconds, each so many seconds after the one before."""
+
+    starts: int
+    window_seconds: float
+    apart_seconds: float
+
+    @classmethod
+    def of(cls, rate: float) -> "_Limits":
+        starts = max(1, int(rate))
+        return cls(starts, WINDOW_SECONDS * starts / rate, SPREAD / rate)
+
+
+class _Turns:
+    """What all of them share: one thread of the process asks, the others line up."""
 
     def __init__(self, rate: float) -> None:
-        self.starts = max(1, int(rate))
-        self.window_seconds = WINDOW_SECONDS * self.starts / rate
-        self.apart_seconds = SPREAD / rate
-        self.ahead = max(1, int(rate * 0.1))
+        self._rate = rate
+        self._limits = _Limits.of(rate)
         self._turn = threading.Lock()
+        self._away_until = 0.0
+        self.ahead = max(1, int(rate * 0.1))
+
+    @property
+    def rate(self) -> float:
+        """Recipients per second. It may change at any time: what started is remembered."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        if rate == self._rate:
+            return
+        self._rate = rate
+        self._limits = _Limits.of(rate)
+        self.ahead = max(1, int(rate * 0.1))
+
+    @property
+    def is_away(self) -> bool:
+        return time.monotonic() < self._away_until
 
     def take(self, stopping: threading.Event) -> bool:
         with self._turn:
@@ -69,28 +171,43 @@ class _Window:
         """Take a turn and return 0 or less, or return how long there is none."""
         raise NotImplementedError
 
+    def _away(self, error: Exception) -> SendError:
+        """Without its clock nothing leaves: it could be too fast."""
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        return SendError(problem_for("pacer_unavailable"), detail=str(error))
 
-class LocalPace(_Window):
-    """For the one worker of an embedded installation."""
+
+class LocalPace(_Turns):
+    """For the one worker of an embedded installation.
+
+    An exact sliding window over the real starts: one more may start when the start
+    `rate` before it is a good second old.
+    """
 
     def __init__(self, rate: float) -> None:
         super().__init__(rate)
-        self._started: collections.deque[float] = collections.deque(maxlen=self.starts)
+        self._started: collections.deque[float] = collections.deque()
 
     def seconds_to_wait(self) -> float:
+        limits = self._limits
         now = time.monotonic()
         wait = 0.0
         if self._started:
-            wait = self._started[-1] + self.apart_seconds - now
-        if len(self._started) == self.starts:
-            wait = max(wait, self._started[0] + self.window_seconds - now)
+            wait = self._started[-1] + limits.apart_seconds - now
+        if len(self._started) >= limits.starts:
+            wait = max(
+                wait, self._started[-limits.starts] + limits.window_seconds - now
+            )
         if wait <= 0:
             self._started.append(now)
+            # More than one window of them, for a rate that grows.
+            while len(self._started) > 2 * limits.starts:
+                self._started.popleft()
         return wait
 
 
-class RedisPace(_Window):
-    """For any number of workers on any number of machines; the clock is that of Redis."""
+class RedisPace(_Turns):
+    """The same window in Redis, by the clock of Redis."""
 
     _SCRIPT = """
     local time = redis.call('TIME')
@@ -103,7 +220,7 @@ class RedisPace(_Window):
     if oldest then wait = math.max(wait, oldest + window - now) end
     if wait <= 0 then
         redis.call('LPUSH', KEYS[1], string.format('%.6f', now))
-        redis.call('LTRIM', KEYS[1], 0, starts - 1)
+        redis.call('LTRIM', KEYS[1], 0, 2 * starts - 1)
         redis.call('EXPIRE', KEYS[1], math.ceil(window) + 60)
     end
     return string.format('%.6f', wait)
@@ -117,25 +234,96 @@ class RedisPace(_Window):
         self._script = redis.register_script(self._SCRIPT)
 
     def seconds_to_wait(self) -> float:
-        arguments = [self.starts, self.window_seconds, self.apart_seconds]
+        limits = self._limits
+        arguments = [limits.starts, limits.window_seconds, limits.apart_seconds]
         try:
             return float(self._script(keys=[self._key], args=arguments))
         except RedisError as error:
-            raise SendError(
-                problem_for("pacer_unavailable"), detail=str(error)
-            ) from error
+            raise self._away(error) from error
+
+
+class DatabasePace(_Turns):
+    """One row of PostgreSQL, by the clock of PostgreSQL, for workers without Redis.
+
+    The row says when the next start is due (GCRA). A turn is one short UPDATE that
+    finds the row only when that time has come; nobody holds it while waiting.
+    """
+
+    # So late may a start be without the next one being late too. With starts that are
+    # WINDOW_SECONDS / rate apart on average, no second gets one too many while this is
+    # below WINDOW_SECONDS - 1.
+    MAY_CATCH_UP_SECONDS = 0.03
+
+    _TAKE = """
+        UPDATE {table}
+        SET next_start_at = GREATEST(next_start_at, clock_timestamp())
+            + make_interval(secs => %s)
+        WHERE account = %s
+        AND next_start_at - make_interval(secs => %s) <= clock_timestamp()
+    """
+    _HOW_LONG = """
+        SELECT extract(epoch FROM next_start_at - clock_timestamp()) FROM {table}
+        WHERE account = %s
+    """
+    _MAKE = """
+        INSERT INTO {table} (account, next_start_at) VALUES (%s, clock_timestamp())
+        ON CONFLICT (account) DO NOTHING
+    """
+
+    def __init__(self, rate: float, *, account: str) -> None:
+        super().__init__(rate)
+        self._account = account
+        # Of its own: a turn must not wait for, or end with, anybody's transaction.
+        # The slots take it in turn.
+        self._connection: BaseDatabaseWrapper = connection.copy()
+        self._connection.inc_thread_sharing()
+
+    def seconds_to_wait(self) -> float:
+        try:
+            return self._seconds_to_wait()
+        except DatabaseError as error:
+            self.close()
+            raise self._away(error) from error
+
+    def close(self) -> None:
+        """Let go of the connection; the next turn makes a new one."""
+        self._connection.close()
+
+    def _seconds_to_wait(self) -> float:
+        apart = WINDOW_SECONDS / self._rate
+        values: list[float | str] = [apart, self._account, self.MAY_CATCH_UP_SECONDS]
+        with self._connection.cursor() as cursor:
+            cursor.execute(_on_clock(self._TAKE), values)
+            if cursor.rowcount:
+                return 0.0
+            cursor.execute(_on_clock(self._HOW_LONG), [self._account])
+            found = cursor.fetchone()
+            if found is None:
+                cursor.execute(_on_clock(self._MAKE), [self._account])
+                return self._seconds_to_wait()
+        # Never 0: that would be a turn. Never longer than one start takes.
+        wait = float(found[0]) - self.MAY_CATCH_UP_SECONDS
+        return min(max(wait, 0.001), apart)
+
+
+def _on_clock(statement: str) -> str:
+    return statement.format(table=PaceClock._meta.db_table)
 
 
 def pace_for(sender: SesSettings) -> Pace:
-    """Return the pace of these settings: the same object as long as the rate stays."""
+    """Return the pace of these settings: one object an account, at the rate of now."""
     if not sender.is_live:
         return NoPace()
     account = f"{sender.account_id or sender.access_key_id}:{sender.region}"
-    return _window(settings.REDIS_URL, account, sender.max_send_rate or SLOWEST_RATE)
+    pace = _pace_of(settings.REDIS_URL, connection.vendor, account)
+    pace.rate = effective_rate(sender, timezone.now())
+    return pace
 
 
 @functools.lru_cache(maxsize=4)
-def _window(redis_url: str, account: str, rate: float) -> Pace:
+def _pace_of(redis_url: str, vendor: str, account: str) -> _Turns:
     if redis_url:
-        return RedisPace(rate, url=redis_url, account=account)
-    return LocalPace(rate)
+        return RedisPace(SLOWEST_RATE, url=redis_url, account=account)
+    if vendor == "postgresql":
+        return DatabasePace(SLOWEST_RATE, account=account)
+    return LocalPace(SLOWEST_RATE)
