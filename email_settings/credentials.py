@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
+from django.db.models import QuerySet
+
 from email_settings.models import OutboxMessage, SesSettings
 from ticketflow.errors import DomainError
 from ticketflow.lib import encryption
+
+_UNFINISHED_STATES = [
+    state for state in OutboxMessage.State if state not in OutboxMessage.FINAL_STATES
+]
 
 
 class CredentialsMissingError(DomainError):
@@ -53,8 +59,11 @@ class Credentials:
 def store_secret(settings_row: SesSettings, text: str) -> None:
     """Put the secret access key, encrypted, into the row, which the caller saves.
 
-    Raises encryption.EncryptionError when there is no usable key file.
+    Makes a key file if there is none, even when what was stored before needs the one
+    that was lost: somebody has just typed in what takes its place. Raises
+    encryption.EncryptionError when there is no usable key file.
     """
+    encryption.create_key_file()
     settings_row.secret_access_key_encrypted = encryption.encrypt(
         text, context=_settings_context()
     )
@@ -91,8 +100,40 @@ def read_secret(settings_row: SesSettings) -> Secret:
     return Secret(encryption.decrypt(stored, context=_settings_context()))
 
 
+def ensure_key_file() -> None:
+    """Make the key file if there is none, unless something stored needs the lost one.
+
+    Raises encryption.KeyFileMissingError then, and KeyFileError when it can't be made.
+    """
+    if encryption.has_key_file():
+        return
+    if is_a_key_needed():
+        raise encryption.KeyFileMissingError
+    encryption.create_key_file()
+
+
+def is_a_key_needed() -> bool:
+    """Whether anything stored could not be read without the key file."""
+    return (
+        SesSettings.objects.exclude(secret_access_key_encrypted="").exists()
+        or sealed_messages().exists()
+    )
+
+
+def sealed_messages() -> QuerySet[OutboxMessage]:
+    """Return the messages whose bodies are stored encrypted."""
+    # A final state has wiped them; naming the others lets an index find them.
+    return OutboxMessage.objects.filter(
+        is_secret=True, state__in=_UNFINISHED_STATES
+    ).exclude(text_body="")
+
+
 def seal_body(message: OutboxMessage) -> None:
-    """Encrypt both bodies of a message that is not saved yet."""
+    """Encrypt both bodies of a message that is not saved yet.
+
+    Raises encryption.EncryptionError when there is no usable key file.
+    """
+    ensure_key_file()
     message.text_body = _seal(message, "text_body")
     message.html_body = _seal(message, "html_body") if message.html_body else ""
 

@@ -2,14 +2,22 @@
 
 The stored form is `v1:<key id>:<base64 of nonce, ciphertext and tag>`. A stored value
 that is copied to another row, field or installation does not decrypt.
+
+The key file is read at every use, so that running processes notice a change at once.
+It is never made in passing: a lost file that is silently replaced by another key would
+look like an installation whose secrets are all damaged.
 """
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -31,8 +39,15 @@ class KeyFileError(EncryptionError):
     """The key file is missing, open to others, or not a key file."""
 
 
+class KeyFileMissingError(KeyFileError):
+    """There is no key file."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The key file {settings.KEYS_FILE} is missing.")
+
+
 class KeyMissingError(EncryptionError):
-    """The key that a secret was stored with is not in the key file."""
+    """The key that a secret was stored with is not in the key file, or that is gone."""
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
@@ -57,7 +72,7 @@ def encrypt(plaintext: str, *, context: str) -> str:
     """Return the stored form, encrypted with the first key of the key file.
 
     `context` says where it will be kept, as "model|field|row"; decrypt() needs the
-    same. Makes the key file the first time. Raises KeyFileError.
+    same. Raises KeyFileError.
     """
     key_id, key = next(iter(_read_keys().items()))
     nonce = os.urandom(NONCE_BYTES)
@@ -68,7 +83,8 @@ def encrypt(plaintext: str, *, context: str) -> str:
 def decrypt(stored: str, *, context: str) -> str:
     """Return the plain text of a stored form.
 
-    Raises KeyMissingError, TamperedError or KeyFileError.
+    Raises KeyMissingError, also when there is no key file, TamperedError or
+    KeyFileError.
     """
     try:
         version, key_id, encoded = stored.split(":")
@@ -77,9 +93,10 @@ def decrypt(stored: str, *, context: str) -> str:
         raise TamperedError from None
     if version != FORMAT:
         raise TamperedError
-    key = _read_keys().get(key_id)
-    if key is None:
-        raise KeyMissingError(key_id)
+    try:
+        key = _read_keys()[key_id]
+    except (KeyError, KeyFileMissingError):
+        raise KeyMissingError(key_id) from None
     try:
         plaintext = AESGCM(key).decrypt(
             raw[:NONCE_BYTES], raw[NONCE_BYTES:], _bound_to(context)
@@ -95,50 +112,123 @@ def key_id_of(stored: str) -> str:
     return parts[1] if len(parts) == 3 else ""
 
 
+def key_ids() -> list[str]:
+    """Return the ids of the keys in the file; the first one encrypts. Raises KeyFileError."""
+    return list(_read_keys())
+
+
 def current_key_id() -> str:
-    """Return the id of the key that new secrets are encrypted with."""
-    return next(iter(_read_keys()))
+    """Return the id of the key that new secrets are encrypted with. Raises KeyFileError."""
+    return key_ids()[0]
 
 
-def ensure_key_file() -> None:
-    """Make the key file if there is none, so that the first backup holds it already.
+def new_key() -> str:
+    """Return a new key, as a line of the key file."""
+    return _as_line(os.urandom(KEY_BYTES))
 
-    Raises KeyFileError when it can't be written.
+
+def has_key_file() -> bool:
+    """Whether there is a key file, good or bad. Raises KeyFileError when nobody can tell."""
+    with _told_as_key_file_error("can't be used"):
+        return settings.KEYS_FILE.exists()
+
+
+def create_key_file() -> None:
+    """Make the key file if there is none, complete or not at all.
+
+    Two processes that start at once agree: the second one keeps the first one's. Raises
+    KeyFileError when it can't be written.
     """
-    if settings.KEYS_FILE.exists():
-        return
-    try:
-        _create_key_file(settings.KEYS_FILE)
-    except OSError as error:
-        raise KeyFileError(
-            f"The key file {settings.KEYS_FILE} can't be made: {error.strerror}."
-        ) from error
+    path = settings.KEYS_FILE
+    with _told_as_key_file_error("can't be made"):
+        if path.exists():
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _draft_beside(path, [os.urandom(KEY_BYTES)]) as draft:
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                return
+        _make_durable(path.parent)
+
+
+def add_key(*, before: str) -> str:
+    """Put a new key first in the file and return its id; the others stay behind it.
+
+    `before` is the id of the key that is first now: when somebody else was quicker
+    nothing is added, and the id of theirs is returned. Raises KeyFileError.
+    """
+    with _file_to_change() as path:
+        keys = _read_keys()
+        first = next(iter(keys))
+        if first != before:
+            return first
+        key = os.urandom(KEY_BYTES)
+        _replace(path, [key, *keys.values()])
+        return _id_of(key)
+
+
+def remove_keys(removed: Collection[str]) -> None:
+    """Take keys out of the file; the first one always stays. Raises KeyFileError."""
+    with _file_to_change() as path:
+        first, *others = _read_keys().items()
+        kept = [key for key_id, key in others if key_id not in removed]
+        _replace(path, [first[1], *kept])
+
+
+def changed_at() -> datetime:
+    """Return when the key file was last written. Raises KeyFileError."""
+    with _told_as_key_file_error("can't be used"):
+        return datetime.fromtimestamp(settings.KEYS_FILE.stat().st_mtime, UTC)
 
 
 def _bound_to(context: str) -> bytes:
     return f"{context}|{FORMAT}".encode()
 
 
+def _id_of(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:8]
+
+
+def _as_line(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@contextmanager
+def _told_as_key_file_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise KeyFileError(
+            f"The key file {settings.KEYS_FILE} {what}: {error.strerror}."
+        ) from error
+
+
 def _read_keys() -> dict[str, bytes]:
     """Return the keys by id, in the order of the file."""
     path = settings.KEYS_FILE
-    try:
-        if not path.exists():
-            _create_key_file(path)
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    with _told_as_key_file_error("can't be used"):
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except FileNotFoundError:
+            raise KeyFileMissingError from None
+        if mode & 0o077:
             raise KeyFileError(
                 f"Other people on this machine can read {path}. "
                 f"Close it with: chmod 600 {path}"
             )
-        lines = path.read_text().split()
-    except OSError as error:
-        raise KeyFileError(
-            f"The key file {path} can't be used: {error.strerror}."
-        ) from error
+        lines = _text_of(path).split()
     keys = [_parse_key(line, path) for line in lines]
     if not keys:
         raise KeyFileError(f"The key file {path} is empty.")
-    return {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
+    return {_id_of(key): key for key in keys}
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError:
+        raise KeyFileError(f"The key file {path} is not a text.") from None
 
 
 def _parse_key(line: str, path: Path) -> bytes:
@@ -154,21 +244,49 @@ def _parse_key(line: str, path: Path) -> bytes:
     return key
 
 
-def _create_key_file(path: Path) -> None:
-    """Make the file with one new key, complete or not at all.
+@contextmanager
+def _file_to_change() -> Iterator[Path]:
+    """Give the real path of the key file, for one process at a time."""
+    # Through a symbolic link: replacing the link would leave the file behind it as it is.
+    with _told_as_key_file_error("can't be changed"):
+        path = settings.KEYS_FILE.resolve()
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield path
+        finally:
+            os.close(folder)
 
-    Two processes that start at once agree: the second one reads the first one's.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # mkstemp makes it 0600
+
+def _replace(path: Path, keys: Iterable[bytes]) -> None:
+    with _draft_beside(path, keys) as draft:
+        draft.replace(path)
+    _make_durable(path.parent)
+
+
+@contextmanager
+def _draft_beside(path: Path, keys: Iterable[bytes]) -> Iterator[Path]:
+    """Give a file with the keys in the same folder, which is gone at the end."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent)  # mkstemp makes it 0600
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(base64.b64encode(os.urandom(KEY_BYTES)).decode() + "\n")
+            if path.exists():
+                # Changed by root, it must still be its owner who can read it.
+                owner = path.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            file.writelines(f"{_as_line(key)}\n" for key in keys)
             file.flush()
             # Losing the key to a power cut would lose every secret stored after it.
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass
+            os.fsync(descriptor)
+        yield Path(name)
     finally:
-        Path(draft).unlink()
+        Path(name).unlink(missing_ok=True)
+
+
+def _make_durable(folder: Path) -> None:
+    """Have the names in the folder survive a power cut, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError, connection, connections
 
 from accounts.models import User
+from email_settings import credentials
 from ticketflow.demo import company
 from ticketflow.lib import encryption
 from ticketflow.lib.localfiles import read_or_create_secret
@@ -55,8 +56,8 @@ class Command(BaseCommand):
         listener = preflight.listen(options["host"], settings.PORT)
         say = Printer()
 
-        encryption.ensure_key_file()
         _prepare_database()
+        _prepare_keys(say)
         call_command("collectstatic", verbosity=0, interactive=False)
         aws = _prepare_demo() if options["demo"] else None
         _welcome(say, options["host"])
@@ -85,6 +86,15 @@ def _prepare_database() -> None:
             f"The database does not answer: {reason}. Check DATABASE_URL and that the "
             "database server is running."
         ) from error
+
+
+def _prepare_keys(say: Printer) -> None:
+    """Make the key file at the first start, so that the first backup holds it already."""
+    try:
+        credentials.ensure_key_file()
+    except encryption.KeyFileMissingError as error:
+        # Another key in its place could not read what is stored. All but mail works.
+        say("start", f"{error} Mail is held until it is put back: see the Admin Panel.")
 
 
 def _prepare_demo() -> socket.socket:
