@@ -1,87 +1,237 @@
-"""Keeps all mail back while the account is broken, and frees it when it is not.
+"""Keeps mail back while it can't or shall not leave, and frees it when it can.
 
-While mail is held one message a minute is tried, so that a mended account is noticed
-without anybody pressing a button, and a broken one is not stormed.
+`reason_code` of a held message says what it waits for. Three things hold all mail:
+
+- the account is broken or its quota is used up. One message now and then is tried, so
+  that a mended account is noticed without anybody pressing a button, and a broken one
+  is not stormed;
+- AWS can't be reached. What is due stays queued, and one message is tried after 5
+  seconds, 10, 20 and so on;
+- an admin holds it by hand. Nothing is tried.
+
+However many messages there are, each of these functions changes a part of them in one
+short transaction; the pump comes back for the rest.
 """
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from email_settings.gateway.errors import SendError, recall
-from email_settings.models import OutboxMessage, SesSettings
+from email_settings import alerts
+from email_settings.gateway.errors import (
+    CATALOGUE,
+    ErrorClass,
+    Problem,
+    SendError,
+    problem_for,
+    recall,
+)
+from email_settings.models import Lane, OutboxMessage, SesSettings
+from email_settings.quota import Quota
 
+# Messages in one transaction: some milliseconds on SQLite, where the web waits for it.
+AT_ONCE = 1_000
+
+STOPPED = "stopped_by_hand"
+RESERVE = "quota_reserve"
+SANDBOX = "recipient_not_verified"
+# What is held for one of these does not wait for the account.
+KEPT_APART = ("rehearsal", STOPPED, RESERVE, SANDBOX)
+
+QUOTA_USED_UP = "daily_quota"
+# AWS can't be reached: mail that is due stays queued, and nothing is parked.
+UNREACHABLE = frozenset(
+    problem.code
+    for problem in CATALOGUE.values()
+    if problem.kind is ErrorClass.NOTSENT and problem.code != "sender_failed"
+)
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+# One message a minute at first, then fewer: a night leaves some eighty tries.
 PROBE_EVERY = timedelta(minutes=1)
+PROBE_EVERY_LATER = (
+    (timedelta(hours=1), timedelta(minutes=10)),
+    (timedelta(minutes=10), timedelta(minutes=5)),
+)
+# AWS is asked about the quota; a message only tries it where AWS may not be asked.
+PROBE_QUOTA_EVERY = timedelta(minutes=15)
 
 State = OutboxMessage.State
+
+
+# The account
 
 
 def hold_all(error: SendError, *, version: int) -> None:
     """Hold all mail for the error, unless the settings have changed since.
 
-    `version` is that of the settings the error was met with.
+    `version` is that of the settings the error was met with. An account that is broken
+    stays so while AWS can't be reached.
     """
     now = timezone.now()
     account = SesSettings.objects.filter(pk=SesSettings.ONLY_ID, version=version)
+    if error.problem.code in UNREACHABLE:
+        account = account.filter(hold_code__in=["", *UNREACHABLE])
+    held_since = account.values_list("held_since", flat=True).first()
+    held_for = now - held_since if held_since else timedelta(0)
     account.update(
         hold_code=error.problem.code,
         hold_detail=error.detail,
-        probe_at=now + PROBE_EVERY,
+        probe_at=now + probe_interval(error.problem.code, held_for),
     )
     account.filter(held_since=None).update(held_since=now)
 
 
+def probe_interval(code: str, held_for: timedelta) -> timedelta:
+    """Return how long to wait until one message is tried again. A pure function."""
+    if code in UNREACHABLE:
+        return min(max(held_for, FIRST_PAUSE), LONGEST_PAUSE)
+    if code == QUOTA_USED_UP:
+        return PROBE_QUOTA_EVERY
+    later = (every for since, every in PROBE_EVERY_LATER if held_for >= since)
+    return next(later, PROBE_EVERY)
+
+
+def take_turn_to_probe() -> bool:
+    """Return whether this process may try one message now.
+
+    True for one process an interval: the conditional update decides between them.
+    """
+    now = timezone.now()
+    sender = SesSettings.load()
+    if not sender.hold_code:
+        return False
+    held_for = now - (sender.held_since or now)
+    return bool(
+        SesSettings.objects.filter(
+            Q(probe_at=None) | Q(probe_at__lte=now), pk=sender.pk
+        ).update(probe_at=now + probe_interval(sender.hold_code, held_for))
+    )
+
+
+def probe_now() -> None:
+    """Let the next sweep try one message at once."""
+    SesSettings.objects.filter(pk=SesSettings.ONLY_ID).exclude(hold_code="").update(
+        probe_at=timezone.now()
+    )
+
+
+@transaction.atomic
+def lift() -> int:
+    """End the hold of the account and return how many messages it held.
+
+    Some are queued at once; the pump goes on with the rest. Admins are told of a hold
+    that was long.
+    """
+    before = SesSettings.load()
+    held = held_for_the_account()
+    count = held.count()
+    # The condition decides which of two that noticed tells of it.
+    ended = (
+        SesSettings.objects.filter(pk=before.pk, version=before.version)
+        .filter(hold_code=before.hold_code, held_since=before.held_since)
+        .update(hold_code="", hold_detail="", held_since=None, probe_at=None)
+    )
+    _queue(held)
+    if ended and before.hold_code:
+        alerts.mail_was_held(before, count)
+    return count
+
+
+def held_for_the_account() -> QuerySet[OutboxMessage]:
+    """Return what waits for the account to be mended."""
+    return OutboxMessage.objects.filter(state=State.HELD).exclude(
+        reason_code__in=KEPT_APART
+    )
+
+
+# An admin
+
+
+@transaction.atomic
+def stop_all(actor: AbstractBaseUser) -> int:
+    """Hold all mail by hand, from now on, and return how many messages that holds.
+
+    Nothing more is claimed; what is on the wire comes home. Some messages are parked at
+    once, the pump goes on with the rest.
+    """
+    SesSettings.load()
+    SesSettings.objects.filter(pk=SesSettings.ONLY_ID, stopped_at=None).update(
+        stopped_at=timezone.now(), stopped_by=actor.pk
+    )
+    count = how_many_would_be_held()
+    park_stopped()
+    return count
+
+
+@transaction.atomic
+def start_all() -> int:
+    """End the hold by hand and return how many messages it held.
+
+    The hold of a broken account stays. Some messages are queued at once, the pump goes
+    on with the rest.
+    """
+    SesSettings.objects.filter(pk=SesSettings.ONLY_ID).update(
+        stopped_at=None, stopped_by=None
+    )
+    held = releasable(STOPPED)
+    count = held.count()
+    _queue(held)
+    return count
+
+
+def how_many_would_be_held() -> int:
+    """Count what stop_all() would hold: all that is queued, for now or for later."""
+    return OutboxMessage.objects.filter(state=State.QUEUED).count()
+
+
+# Parking
+
+
 def park_due(sender: SesSettings) -> int:
-    """Hold what is due, for the reason that all mail is held, and return how many."""
+    """Hold some of what is due because the account is held, and return how many."""
     problem = recall(
         sender.hold_code,
         detail=sender.hold_detail,
         from_email=sender.from_email,
         region=sender.region,
     )
-    now = timezone.now()
-    return OutboxMessage.objects.filter(state=State.QUEUED, due_at__lte=now).update(
+    return _park(_due(), problem, detail=sender.hold_detail)
+
+
+def park_stopped() -> int:
+    """Hold some of what is queued because an admin says so, and return how many."""
+    queued = OutboxMessage.objects.filter(state=State.QUEUED)
+    return _park(queued, problem_for(STOPPED))
+
+
+def park_for_the_reserve() -> int:
+    """Hold some of what is due and no security mail, and return how many."""
+    return _park(_due().filter(lane__gt=Lane.SECURITY), problem_for(RESERVE))
+
+
+def _due() -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.filter(state=State.QUEUED, due_at__lte=timezone.now())
+
+
+@transaction.atomic
+def _park(
+    messages: QuerySet[OutboxMessage], problem: Problem, *, detail: str = ""
+) -> int:
+    return messages.filter(pk__in=_first(messages, AT_ONCE)).update(
         state=State.HELD,
         reason_code=problem.code,
         reason=problem.title,
-        reason_detail=sender.hold_detail,
+        reason_detail=detail,
     )
 
 
-def take_turn_to_probe() -> bool:
-    """Return whether this process may try one held message now.
-
-    True for one process a minute: the conditional update decides between them.
-    """
-    now = timezone.now()
-    return bool(
-        SesSettings.objects.filter(pk=SesSettings.ONLY_ID, probe_at__lte=now).update(
-            probe_at=now + PROBE_EVERY
-        )
-    )
-
-
-def probe_now() -> None:
-    """Let the next sweep try one held message at once."""
-    SesSettings.objects.filter(pk=SesSettings.ONLY_ID).exclude(hold_code="").update(
-        probe_at=timezone.now()
-    )
-
-
-def lift() -> int:
-    """End the hold of the account, queue what it held and return how many."""
-    SesSettings.objects.filter(pk=SesSettings.ONLY_ID).update(
-        hold_code="", hold_detail="", held_since=None, probe_at=None
-    )
-    return _queue(held_for_the_account())
-
-
-def held_for_the_account() -> QuerySet[OutboxMessage]:
-    """Return what waits for the account to be mended."""
-    return OutboxMessage.objects.filter(state=State.HELD).exclude(
-        reason_code="rehearsal"
-    )
+# Releasing
 
 
 def releasable(reason_code: str) -> QuerySet[OutboxMessage]:
@@ -99,18 +249,77 @@ def count(reason_code: str) -> int:
 
 
 def release(reason_code: str) -> int:
-    """Queue what is held for that reason and return how many.
+    """Queue all that is held for that reason and return how many.
 
     Messages older than their lifetime stay where they are.
     """
-    return _queue(releasable(reason_code))
+    total = 0
+    while released := _queue(releasable(reason_code)):
+        total += released
+    return total
 
 
-def _queue(messages: QuerySet[OutboxMessage]) -> int:
-    return messages.update(
+def release_what_may_go(sender: SesSettings, quota: Quota | None) -> int:
+    """Queue some of what waits for nothing any more, and return how many.
+
+    The rest of what a lift or a release by hand began with, also when the process that
+    began died; and what the quota has room for again.
+    """
+    for reason_code in held_reasons():
+        most = _how_many_may_go(reason_code, sender, quota)
+        if most > 0 and (released := _queue(releasable(reason_code), most)):
+            return released
+    return 0
+
+
+def held_reasons() -> Iterator[str]:
+    """Yield each reason for which messages are held.
+
+    One look into the index a reason, however many messages there are.
+    """
+    held = OutboxMessage.objects.filter(state=State.HELD).order_by("reason_code")
+    codes = held.values_list("reason_code", flat=True)
+    found = codes.first()
+    while found is not None:
+        yield found
+        found = codes.filter(reason_code__gt=found).first()
+
+
+def _how_many_may_go(reason_code: str, sender: SesSettings, quota: Quota | None) -> int:
+    if reason_code == STOPPED:
+        return 0 if sender.stopped_at else AT_ONCE
+    if reason_code == RESERVE:
+        return _room_for_more(quota)
+    if reason_code in KEPT_APART or sender.hold_code:
+        return 0
+    return AT_ONCE
+
+
+def _room_for_more(quota: Quota | None) -> int:
+    """Return how many the quota has room for beside what is queued already."""
+    if quota is None:
+        return AT_ONCE
+    if not quota.has_room_again:
+        return 0
+    return min(AT_ONCE, int(quota.room) - how_many_would_be_held())
+
+
+@transaction.atomic
+def _queue(messages: QuerySet[OutboxMessage], most: int = AT_ONCE) -> int:
+    now: datetime = timezone.now()
+    return messages.filter(pk__in=_first(messages, most)).update(
         state=State.QUEUED,
-        due_at=timezone.now(),
+        due_at=Greatest("due_at", now),
         reason_code="",
         reason="",
         reason_detail="",
+    )
+
+
+def _first(messages: QuerySet[OutboxMessage], most: int) -> list[int]:
+    """Return the most urgent of them that nobody else is changing. Locks them."""
+    return list(
+        messages.order_by("lane", "due_at", "id")
+        .select_for_update(skip_locked=True)
+        .values_list("pk", flat=True)[:most]
     )
