@@ -20,7 +20,7 @@ help:
 run: venv
 	@exec $(PY) manage.py start
 
-demo: venv-dev
+demo: venv
 	@TICKETFLOW_DATA_DIR="$${TICKETFLOW_DATA_DIR:-$(DEMO)}" exec $(PY) manage.py start --demo
 
 test: venv-dev

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from email_settings.credentials import Credentials, Secret
 from email_settings.gateway.probe import check_account
+from ticketflow.demo.aws import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
 pytestmark = pytest.mark.processes
 
@@ -46,25 +47,28 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
         os.close(lifeline_end)
 
 
-def any_key(region: str) -> Credentials:
-    return Credentials("AKIAIOSFODNN7EXAMPLE", Secret("x" * 40), region)
+def the_key(region: str, secret: str = SECRET_ACCESS_KEY) -> Credentials:
+    return Credentials(ACCESS_KEY_ID, Secret(secret), region)
 
 
-def test_any_key_is_right_and_the_domain_is_verified_until_the_parent_ends(
+def test_one_key_is_right_and_the_domain_is_verified_until_the_parent_ends(
     aws: Child,
 ) -> None:
     for region in ("eu-west-1", "us-east-1"):
-        # Its first answer waits for the imports of a whole cloud.
+        # Its first answer waits until the process has started.
         state = check_account(
-            any_key(region), "helpdesk@larkfield.example", total_seconds=30
+            the_key(region), "helpdesk@larkfield.example", total_seconds=30
         )
         assert state.problems == []
         assert state.is_from_verified
         assert state.is_sandbox is False
         assert state.max_send_rate == 14
 
-    stranger = check_account(any_key("eu-west-1"), "helpdesk@elsewhere.example")
+    stranger = check_account(the_key("eu-west-1"), "helpdesk@elsewhere.example")
     assert [problem.code for problem in stranger.problems] == ["from_not_verified"]
+
+    mistyped = check_account(the_key("eu-west-1", "x" * 40))
+    assert [problem.code for problem in mistyped.problems] == ["secret_mismatch"]
 
     os.close(aws.lifeline_end)  # as the kernel does when the parent dies
     assert aws.process.wait(10) != 0

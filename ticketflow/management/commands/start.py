@@ -14,6 +14,7 @@ from django.db import OperationalError, connection, connections
 
 from accounts.models import User
 from email_settings import credentials
+from ticketflow.demo import aws as demo_aws
 from ticketflow.demo import company
 from ticketflow.lib import encryption
 from ticketflow.lib.localfiles import read_or_create_secret
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         aws = _prepare_demo() if options["demo"] else None
         _welcome(say, options["host"])
         if aws:
-            _show_demo(say)
+            _show_demo(say, aws)
         # The parent needs the database no more; an open file would only be in the way.
         connections.close_all()
 
@@ -115,13 +116,17 @@ def _welcome(say: Printer, host: str) -> None:
         say("start", f"{settings.SITE_URL}/setup/?token={token}")
 
 
-def _show_demo(say: Printer) -> None:
+def _show_demo(say: Printer, aws: socket.socket) -> None:
     admin, agent = "ewa.kowalska", "maya.okafor"
     say("start", f"Sign in as {admin}@{company.DOMAIN} (admin) or {agent}@… (agent),")
     say("start", f"hannah.brooks@… (requester); the password is “{company.PASSWORD}”.")
-    say("start", "Admin Panel → Email Settings takes any key of the right form, as in")
-    say("start", f"AKIAIOSFODNN7EXAMPLE, and From helpdesk@{company.DOMAIN}. AWS is")
-    say("start", "played by a child of this process: no mail leaves this machine.")
+    say("start", f"Admin Panel → Email Settings takes {demo_aws.ACCESS_KEY_ID} with")
+    say("start", f"{demo_aws.SECRET_ACCESS_KEY}, and From helpdesk@{company.DOMAIN}.")
+    say(
+        "start",
+        "AWS is played by a child of this process: no mail leaves this machine.",
+    )
+    say("start", f"Break it and mend it at {_address(aws)}/")
 
 
 def _roles(listener: socket.socket, lock: int, aws: socket.socket | None) -> list[Role]:
@@ -137,15 +142,18 @@ def _roles(listener: socket.socket, lock: int, aws: socket.socket | None) -> lis
         _child(worker.__name__, grace=worker.GRACE),
     ]
     if aws:
-        host, port = aws.getsockname()
-        environment["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
-        # Named, not imported: it stands on moto, which only developers have.
-        name = "ticketflow.demo.aws"
-        children.append(_child(name, aws, "--verified", company.DOMAIN, grace=3))
+        environment["AWS_ENDPOINT_URL"] = _address(aws)
+        verified = ["--verified", company.DOMAIN]
+        children.append(_child(demo_aws.__name__, aws, *verified, grace=3))
     return [
         replace(child, descriptors=[*child.descriptors, lock], environment=environment)
         for child in children
     ]
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()
+    return f"http://{host}:{port}"
 
 
 def _child(
