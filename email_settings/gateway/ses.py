@@ -14,6 +14,7 @@ from email_settings.credentials import (
     CredentialsMissingError,
     read_credentials,
 )
+from email_settings.gateway import wire
 from email_settings.gateway.base import Outgoing
 from email_settings.gateway.errors import SendError, explain, problem_for
 from email_settings.models import SesSettings
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 15  # well below delivery.claim.LEASE
+READ_SECONDS = 15  # for each piece of the answer
+CALL_SECONDS = 60  # for the whole call: well below delivery.claim.LEASE
 # Amazon SES gives 60 characters. Something in its place may not, and an id that the
 # database can't take would stop all mail behind it.
 LONGEST_ID = 100
@@ -41,23 +43,26 @@ class SesGateway:
 
         Raises SendError; its problem's kind says whether the mail may have left.
         """
-        try:
-            response = self._client.send_email(
-                # From and Reply-To are read from the MIME; given here they replace it.
-                Destination={"ToAddresses": [outgoing.recipient]},
-                Content={"Raw": {"Data": outgoing.mime}},
-                EmailTags=[
-                    {"Name": name, "Value": value}
-                    for name, value in outgoing.tags.items()
-                ],
-            )
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
-            raise explain(
-                error,
-                from_email=outgoing.from_email,
-                region=self._region,
-                recipient=outgoing.recipient,
-            ) from error
+        with wire.one_call(seconds=CALL_SECONDS) as call:
+            try:
+                response = self._client.send_email(
+                    # From and Reply-To are read from the MIME; given here they
+                    # replace it.
+                    Destination={"ToAddresses": [outgoing.recipient]},
+                    Content={"Raw": {"Data": outgoing.mime}},
+                    EmailTags=[
+                        {"Name": name, "Value": value}
+                        for name, value in outgoing.tags.items()
+                    ],
+                )
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                raise explain(
+                    error,
+                    from_email=outgoing.from_email,
+                    region=self._region,
+                    recipient=outgoing.recipient,
+                    has_begun=call.has_begun,
+                ) from error
         # A portal's page with status 200 comes out as a success without an id.
         message_id = response.get("MessageId", "")
         if not message_id:
@@ -75,7 +80,7 @@ def make_client(credentials: Credentials, *, slots: int) -> "SESV2Client":
     The SDK's own retries are off: after a timeout it would post the mail again, and
     SES has no token that would make the second post harmless.
     """
-    return boto3.session.Session(
+    client = boto3.session.Session(
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret.reveal(),
         region_name=credentials.region,
@@ -88,6 +93,8 @@ def make_client(credentials: Credentials, *, slots: int) -> "SESV2Client":
             max_pool_connections=slots,
         ),
     )
+    wire.watch(client)
+    return client
 
 
 @dataclass
