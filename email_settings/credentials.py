@@ -148,6 +148,46 @@ def open_body(message: OutboxMessage) -> tuple[str, str]:
     return _open(message, "text_body"), _open(message, "html_body")
 
 
+@dataclass(frozen=True)
+class Sealed:
+    """One stored value: where it is kept, and the text that is stored there."""
+
+    field: str  # of its model
+    stored: str
+    context: str
+
+    @property
+    def key_id(self) -> str:
+        return encryption.key_id_of(self.stored)
+
+    def why_unreadable(self) -> str:
+        """Say why it can't be read, "" when it can."""
+        try:
+            encryption.decrypt(self.stored, context=self.context)
+        except encryption.EncryptionError as error:
+            return str(error)
+        return ""
+
+    def under_first_key(self) -> str:
+        """Return it encrypted anew. Raises encryption.EncryptionError."""
+        plaintext = encryption.decrypt(self.stored, context=self.context)
+        return encryption.encrypt(plaintext, context=self.context)
+
+
+def sealed_in(row: SesSettings | OutboxMessage) -> list[Sealed]:
+    """Return what the row keeps encrypted."""
+    if isinstance(row, SesSettings):
+        fields = {"secret_access_key_encrypted": _settings_context()}
+    else:
+        names = ["text_body", "html_body"] if row.is_secret else []
+        fields = {name: _body_context(row, name) for name in names}
+    return [
+        Sealed(name, stored, context)
+        for name, context in fields.items()
+        if (stored := getattr(row, name))
+    ]
+
+
 def _seal(message: OutboxMessage, field: str) -> str:
     return encryption.encrypt(
         getattr(message, field), context=_body_context(message, field)
