@@ -1,10 +1,15 @@
 """The bytes that go to Amazon SES."""
 
+import contextlib
 import email
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import parseaddr
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from email_settings.mime import build_mime
 from email_settings.models import OutboxMessage, SesSettings
@@ -45,6 +50,13 @@ def body(parsed: EmailMessage, kind: str) -> str:
     part = parsed.get_body((kind,))
     assert part is not None
     return str(part.get_content())
+
+
+def mailbox_in(raw: bytes) -> tuple[str, str]:
+    """Return name and address of To, as RFC 2047 has them read."""
+    # Not by the parser of EmailMessage, which puts spaces between encoded words.
+    name, address = parseaddr(email.message_from_bytes(raw)["To"])
+    return str(make_header(decode_header(name))), address
 
 
 def test_all_bytes_are_seven_bit_with_crlf_and_short_lines() -> None:
@@ -107,7 +119,14 @@ def test_domain_goes_out_as_dns_knows_it() -> None:
         {"headers": {"X-Reason": "a\r\nBcc: all@larkfield.example"}},
         {"headers": {"From": "ceo@larkfield.example"}},
         {"headers": {"message-id": "<a@b>"}},
+        {"headers": {"X-A: 1\r\nBcc": "all@larkfield.example"}},
+        {"headers": {"X A": "1"}},
+        {"headers": {"": "1"}},
         {"recipient": "no address"},
+        {"recipient": "hannah@larkfield.example, all@larkfield.example"},
+        {"recipient": "hännah@larkfield.example"},  # SES knows ASCII only here
+        {"recipient": "@larkfield.example"},
+        {"recipient": "hannah@"},
     ],
 )
 def test_header_that_could_mislead_is_refused(values: dict[str, object]) -> None:
@@ -119,3 +138,103 @@ def test_name_with_a_line_break_in_the_sender_is_refused() -> None:
     sender = SesSettings(from_name="A\nBcc: x@y.z", from_email="help@larkfield.example")
     with pytest.raises(ValueError):  # noqa: PT011
         build(message(), sender=sender)
+
+
+def test_references_too_long_for_a_line_are_folded_between_two_ids() -> None:
+    ids = [f"<{'0' * 60}-{n:04}@ap-southeast-1.amazonses.com>" for n in range(40)]
+    raw = build(message(headers={"References": " ".join(ids)}))
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+    assert parse(raw)["References"].split() == ids
+    assert all(f"{one}".encode() in raw for one in ids)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Brooks, Hannah",
+        'Hannah "Han" Brooks',
+        "Hannah (IT) Brooks",
+        "Hannah Müller, IT",
+        "=?utf-8?q?Ewa?=",
+        "汉娜" * 60,
+    ],
+)
+def test_name_comes_back_whatever_it_means_in_a_header(name: str) -> None:
+    raw = build(message(recipient_name=name))
+    assert mailbox_in(raw) == (name, "hannah@larkfield.example")
+
+
+def test_encoded_words_are_as_short_as_they_must_be() -> None:
+    raw = build(message(subject="Drucker läuft " * 18, recipient_name="ü" * 120))
+    words = [word for word in raw.split() if word.startswith(b"=?")]
+    assert len(words) > 5
+    assert max(map(len, words)) <= 75  # RFC 2047, section 2
+
+
+# What people write, in any script; a lone surrogate can't come out of the database.
+any_text = st.text(st.characters(exclude_categories=["Cs"]))
+LINE_BREAKS = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+one_line = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters=LINE_BREAKS)
+)
+
+
+@given(subject=one_line)
+def test_any_subject_comes_back(subject: str) -> None:
+    assert parse(build(message(subject=subject)))["Subject"] == subject
+
+
+@given(text=any_text, html=any_text.filter(bool))
+def test_any_body_comes_back(text: str, html: str) -> None:
+    parsed = parse(build(message(), text=text, html=html))
+    for kind, content in (("plain", text), ("html", html)):
+        # Line ends become those of mail, and the last line has one.
+        lines = b"\r\n".join(content.encode().splitlines()) + b"\r\n"
+        part = parsed.get_body((kind,))
+        assert part is not None
+        assert part.get_payload(decode=True) == lines
+
+
+@given(name=one_line)
+def test_any_name_comes_back_with_its_address(name: str) -> None:
+    raw = build(message(recipient_name=name))
+    assert mailbox_in(raw) == (name, "hannah@larkfield.example")
+
+
+@given(
+    subject=any_text,
+    name=any_text,
+    recipient=any_text | any_text.map("{}@larkfield.example".format),
+    headers=st.dictionaries(any_text, any_text, max_size=2),
+    text=any_text,
+    html=any_text,
+)
+def test_no_text_makes_a_header_of_its_own(
+    subject: str,
+    name: str,
+    recipient: str,
+    headers: dict[str, str],
+    text: str,
+    html: str,
+) -> None:
+    row = message(
+        subject=subject, recipient_name=name, recipient=recipient, headers=headers
+    )
+    with contextlib.suppress(ValueError):
+        raw = build(row, text=text, html=html)
+        assert raw.isascii()
+        head = raw.partition(b"\r\n\r\n")[0]
+        # Not by a parser, which may be kinder than the one that reads it
+        names = [
+            line.partition(b":")[0].decode()
+            for line in head.splitlines()
+            if not line.startswith(b" ")
+        ]
+        body = (
+            ["Content-Type"] if html else ["Content-Type", "Content-Transfer-Encoding"]
+        )
+        assert names == [
+            *("From", "To", "Reply-To", "Subject", "Message-ID"),
+            *("X-TicketFlow-Message", *headers, "MIME-Version", *body),
+        ]
+        assert len(parse(raw)["To"].addresses) == 1
