@@ -2,6 +2,8 @@
 
 import collections
 import json
+import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -9,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler
-from socket import SO_LINGER, SOL_SOCKET
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from email_settings.tests.fake_ses import Answer, FakeSes
 
@@ -23,6 +25,8 @@ class Misdeed(Enum):
     RESET = auto()  # takes the mail, then breaks the connection off
     HANG = auto()  # takes the mail and never answers
     DRIP = auto()  # answers byte by byte, for ever
+    GARBLE = auto()  # takes the mail, then breaks TLS
+    IDLE = auto()  # takes the mail, answers, and closes the connection unasked
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,16 @@ def accept(post: Post) -> Deed:
     return Answer(body=json.dumps({"MessageId": f"0100-{post.attempt}"}))
 
 
+def post_of(body: Mapping[str, Any]) -> Post:
+    """Return what a request to send says about itself."""
+    tags = {tag["Name"]: tag["Value"] for tag in body.get("EmailTags", [])}
+    return Post(
+        tags.get("tf-msg", ""),
+        tags.get("tf-att", ""),
+        body["Destination"]["ToAddresses"][0],
+    )
+
+
 class ScriptedSes(FakeSes):
     """Asks `decide` about every mail, and remembers what was posted and taken."""
 
@@ -53,13 +67,8 @@ class ScriptedSes(FakeSes):
         self.log: list[Post] = []
         self.accepted: list[Post] = []
 
-    def meet(self, body: Mapping[str, Any]) -> Deed:
-        tags = {tag["Name"]: tag["Value"] for tag in body.get("EmailTags", [])}
-        post = Post(
-            tags.get("tf-msg", ""),
-            tags.get("tf-att", ""),
-            body["Destination"]["ToAddresses"][0],
-        )
+    def meet(self, post: Post) -> Deed:
+        """Write the POST down and say what to do about it."""
         with self.accounting:
             self.log.append(post)
             deed = self.decide(post)
@@ -90,13 +99,13 @@ class _Handler(BaseHTTPRequestHandler):
     server: ScriptedSes
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        deed = self.server.meet(json.loads(body))
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        deed = self.server.meet(post_of(body))
         match deed:
             case Misdeed.RESET:
                 # Closing with data unread or lingering off sends RST.
                 self.connection.setsockopt(
-                    SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0)
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                 )
                 self.close_connection = True
                 self.connection.close()
@@ -105,6 +114,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case Misdeed.DRIP:
                 self._drip()
+            case Misdeed.GARBLE:
+                # Past the TLS of this side, so that the other can't decipher it.
+                socket.socket.sendall(self.connection, b"This is no TLS at all.")
+                self.close_connection = True
+            case Misdeed.IDLE:
+                self._answer(cast(Answer, accept(post_of(body))))
+                self.close_connection = True
             case Answer():
                 self._answer(deed)
 
@@ -129,6 +145,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Keep quiet."""
+
+
+def speak_tls(server: ScriptedSes, certificate: Path) -> str:
+    """Have the server speak TLS with that key and certificate; return its address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return server.url.replace("http:", "https:").replace("127.0.0.1", "localhost")
 
 
 @contextmanager
