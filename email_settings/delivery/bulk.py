@@ -16,17 +16,19 @@ def update_rows(
     *,
     match: Sequence[str],
     new: Mapping[str, str] | None = None,
-) -> None:
+) -> int:
     """Update each row that is found by its `match` fields with its other values.
 
-    Every mapping has the same keys, all names of fields. `new` gives a matching field
-    another value after it has matched.
+    Returns how many were found. Every mapping has the same keys, all names of fields.
+    `new` gives a matching field another value after it has matched.
     """
     if not rows:
-        return
+        return 0
     at_once = _VALUES_AT_ONCE // len(rows[0])
-    for start in range(0, len(rows), at_once):
+    return sum(
         _update(model, rows[start : start + at_once], match, new or {})
+        for start in range(0, len(rows), at_once)
+    )
 
 
 def _update(
@@ -34,19 +36,22 @@ def _update(
     rows: Sequence[Mapping[str, Any]],
     match: Sequence[str],
     new: Mapping[str, str],
-) -> None:
+) -> int:
     fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in rows[0]]  # type: ignore[misc]
     columns = [str(field.column) for field in fields]
     table = model._meta.db_table
+    # Both databases call the columns of VALUES so. It does not begin with WITH, because
+    # Python's sqlite3 counts no rows then.
+    came = {column: f"came.column{n}" for n, column in enumerate(columns, start=1)}
     assigned = [
-        *(f"{c} = came.{c}" for c in columns if c not in match),
+        *(f"{c} = {came[c]}" for c in columns if c not in match),
         *(f"{c} = %s" for c in new),
     ]
     # Every name comes from the model; the values are parameters.
     statement = f"""
-        WITH came ({", ".join(columns)}) AS (VALUES {_values(fields, len(rows))})
-        UPDATE {table} SET {", ".join(assigned)} FROM came
-        WHERE {" AND ".join(f"{table}.{c} = came.{c}" for c in match)}
+        UPDATE {table} SET {", ".join(assigned)}
+        FROM (VALUES {_values(fields, len(rows))}) AS came
+        WHERE {" AND ".join(f"{table}.{c} = {came[c]}" for c in match)}
     """  # noqa: S608
     parameters = [
         field.get_db_prep_save(row[field.name], connection)
@@ -54,7 +59,8 @@ def _update(
         for field in fields
     ]
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*parameters, *new.values()])
+        cursor.execute(statement, [*new.values(), *parameters])
+        return int(cursor.rowcount)
 
 
 def _values(fields: Sequence["Field[Any, Any]"], count: int) -> str:

@@ -3,18 +3,27 @@
 import copy
 import os
 import socket
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
+from email_settings.delivery.clock import now_in_sql
 from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
 
 # Well above what one call may take: waiting for its turn, connecting, reading.
 LEASE = timedelta(seconds=120)
+# A call begins no later than this after its claim, so that it is over when the lease is:
+# a worker that was frozen meanwhile does not send what others think lost.
+LATEST_START = timedelta(seconds=45)
+
+
+# Linux has one that goes on while the machine is suspended.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,18 @@ class Claim:
     attempt: DeliveryAttempt
     sender: SesSettings  # as they were when it was claimed
     is_probe: bool = False  # it finds out whether mail can leave again
+    # Of the clock below, from just before it was leased
+    claimed_at: float = field(default_factory=lambda: uptime())
+
+    @property
+    def may_start(self) -> bool:
+        """Whether there is time enough left for the call."""
+        return uptime() - self.claimed_at < LATEST_START.total_seconds()
+
+
+def uptime() -> float:
+    """Return seconds of a clock that nobody can set and that counts while we sleep."""
+    return time.clock_gettime(_CLOCK)
 
 
 def process_name() -> str:
@@ -34,8 +55,9 @@ def process_name() -> str:
 
 def claim_due(limit: int, *, token: str, sender: SesSettings) -> list[Claim]:
     """Lease up to `limit` due messages, the most urgent first. Needs a transaction."""
+    now, parameters = now_in_sql()
     return _claimed(
-        _lease("state = 'queued' AND due_at <= %s", [_now()], limit, token),
+        _lease(f"state = 'queued' AND due_at <= {now}", parameters, limit, token),
         sender,
         is_probe=False,
     )
@@ -76,7 +98,7 @@ WITH due AS MATERIALIZED (
     ORDER BY lane, due_at, id LIMIT %s {lock}
 )
 UPDATE {table}
-SET state = 'sending', lease_until = %s, claim_token = %s,
+SET state = 'sending', lease_until = {lease_until}, claim_token = %s,
     attempts = attempts + 1, claims = claims + 1
 WHERE id IN (SELECT id FROM due)
 RETURNING {columns}
@@ -87,22 +109,19 @@ def _lease(
     condition: str, values: list[object], limit: int, token: str
 ) -> list[OutboxMessage]:
     options = OutboxMessage._meta
+    lease_until, lease_parameters = now_in_sql(LEASE)
     statement = _LEASE_SQL.format(
         table=options.db_table,
         condition=condition,
+        lease_until=lease_until,
         # SQLite has one writer at a time and knows no row locks.
         lock="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
         columns=", ".join(str(field.column) for field in options.concrete_fields),
     )
-    lease_until = connection.ops.adapt_datetimefield_value(timezone.now() + LEASE)
     messages = OutboxMessage.objects.raw(
-        statement, [*values, limit, lease_until, token]
+        statement, [*values, limit, *lease_parameters, token]
     )
     return sorted(messages, key=lambda message: (message.lane, message.due_at))
-
-
-def _now() -> object:
-    return connection.ops.adapt_datetimefield_value(timezone.now())
 
 
 def _claimed(

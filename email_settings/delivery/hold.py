@@ -114,6 +114,11 @@ def take_turn_to_probe() -> bool:
     )
 
 
+def is_anything_to_try() -> bool:
+    """Whether there is a message to find out with."""
+    return _due().exists() or held_for_the_account().exists()
+
+
 def probe_now() -> None:
     """Let the next sweep try one message at once."""
     SesSettings.objects.filter(pk=SesSettings.ONLY_ID).exclude(hold_code="").update(

@@ -6,16 +6,17 @@ them in doubt than there are slots, and one transaction serves all of a cycle.
 
 import functools
 import logging
+import math
 import queue
 import threading
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import (
-    InterfaceError,
-    OperationalError,
+    DataError,
+    Error,
+    IntegrityError,
     close_old_connections,
     connection,
     transaction,
@@ -23,6 +24,7 @@ from django.db import (
 
 from email_settings.delivery import claim, hold, recovery
 from email_settings.delivery.claim import Claim
+from email_settings.delivery.journal import Journal
 from email_settings.delivery.send import ChooseGateway, send
 from email_settings.delivery.settle import Outcome, settle
 from email_settings.delivery.slots import Slots
@@ -32,6 +34,7 @@ from email_settings.gateway.rehearsal import RehearsalGateway
 from email_settings.models import SesSettings
 from email_settings.nudge import nudge_worker
 from email_settings.pacing import Pace, pace_for
+from email_settings.quota import Gauge, Quota
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ BUDGET_SECONDS = 10.0  # then the thread is given back to other tasks
 # With results to write, the next cycle comes no later; sooner when slots are free.
 CYCLE_SECONDS = 0.01
 DATABASE_PATIENCE_SECONDS = 60.0
+RELEASE_EVERY_SECONDS = 1.0
 
 stopping = threading.Event()  # set when the worker shuts down
 
@@ -79,10 +83,13 @@ class Pump:
     ) -> None:
         self.unsettled: list[Outcome] = []  # came home, not written yet
         self.doubtful_tokens: list[str] = []  # of claims whose commit was not seen
+        self.journal: Journal | None = None  # open until the database knows all
         self._choose_gateway = choose_gateway
         self._slots = slots
         self._pace_for = pace_for
         self._pace: Pace | None = None
+        self._gauge = Gauge()
+        self._last_release = -math.inf
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._in_flight = 0
         self._waiting = 0  # of those, the ones whose turn has not come
@@ -98,24 +105,36 @@ class Pump:
         """Begin with what an earlier run could not write."""
         self.unsettled = earlier.unsettled
         self.doubtful_tokens = earlier.doubtful_tokens
+        self.journal = earlier.journal
 
     def run(self, budget_seconds: float = BUDGET_SECONDS) -> bool:
         """Send what is due, and return whether the budget ended before that did.
 
-        Returns after the last call has come home, whatever the budget. When the
-        database is away for longer than its patience it raises OperationalError or
-        InterfaceError; the next run takes over what could not be written.
+        Returns after the last call has come home, whatever the budget. Raises a
+        django.db.Error when the database is away for longer than its patience; the next
+        run takes over what could not be written.
         """
         self._deadline = time.monotonic() + budget_seconds
+        try:
+            self._send_all_that_is_due()
+        except BaseException:
+            # What came of the calls is known to nobody else.
+            self._bring_all_home()
+            raise
+        return not self._is_dry
+
+    def _send_all_that_is_due(self) -> None:
+        # First, or recovery would call unknown what only waited to be written.
         with transaction.atomic(durable=True):
-            # First, or recovery would call unknown what only waited to be written.
             self._write_what_is_known()
         self._forget_what_is_written()
         recovery.recover()
         while self._wait_for_a_reason():
             for claimed in self._settle_and_claim():
                 self._start(claimed)
-        return not self._is_dry
+        if self.journal:
+            self.journal.close()
+            self.journal = None
 
     # Waiting
 
@@ -136,7 +155,8 @@ class Pump:
     def _room(self) -> int:
         """Return how many messages may be claimed now."""
         is_over = time.monotonic() >= self._deadline or stopping.is_set()
-        if is_over or self._is_dry:
+        is_stuck = self.journal is not None and self.journal.is_stuck
+        if is_over or is_stuck or self._is_dry:
             return 0
         ahead = self._pace.ahead if self._pace else self._slots.count
         return min(self._slots.count - self._in_flight, ahead - self._waiting)
@@ -178,16 +198,19 @@ class Pump:
         self._last_cycle = time.monotonic()
         patience_ends = time.monotonic() + DATABASE_PATIENCE_SECONDS
         pause = 0.1
+        self.journal = self.journal or Journal()
         while True:
-            token = uuid.uuid4().hex
+            token = self.journal.next_token()
             try:
                 claims = self._cycle(token)
-            except (OperationalError, InterfaceError) as error:
+            except (DataError, IntegrityError, ValueError):
+                if not self._settle_one_by_one():
+                    raise
+            except Error as error:
                 # The commit may have happened all the same.
                 self.doubtful_tokens.append(token)
                 connection.close()
                 if time.monotonic() >= patience_ends or stopping.is_set():
-                    self._bring_all_home()
                     raise
                 logger.warning("outbox: the database is away: %s", error)
                 stopping.wait(pause)
@@ -211,34 +234,90 @@ class Pump:
         """Its transaction has committed."""
         self.unsettled = []
         self.doubtful_tokens = []
+        if self.journal and not self._in_flight:
+            self.journal.forget()
+
+    def _settle_one_by_one(self) -> bool:
+        """Leave out what the database refuses to store: it must not keep the others.
+
+        Such a message is shown as unknown when its lease ends. Returns whether there
+        was one.
+        """
+        has_refused = False
+        for outcome in self.unsettled:
+            try:
+                with transaction.atomic(durable=True):
+                    settle([outcome])
+            except (DataError, IntegrityError, ValueError):
+                has_refused = True
+                logger.exception(
+                    "outbox: what became of message %s can't be written",
+                    outcome.claim.message.uid,
+                )
+        self.unsettled = []
+        return has_refused
 
     def _claim(self, room: int, token: str) -> list[Claim]:
         sender = SesSettings.load()
         self._pace = self._pace_for(sender)
+        if sender.stopped_at:
+            self._is_dry = hold.park_stopped() < hold.AT_ONCE
+            return []
         if sender.hold_code and sender.is_live:
             return self._claim_probe(token, sender)
+        if self._pace.is_away:
+            # Each claim would only come back, and leave a try behind.
+            self._is_dry = True
+            return []
+        quota = self._gauge.read(sender) if sender.is_live else None
+        if quota and quota.is_reserve_reached and self._park_for_the_reserve():
+            return []
         room = min(room, self._pace.ahead - self._waiting)
         claims = claim.claim_due(room, token=token, sender=sender)
         self._is_dry = len(claims) < room
+        self._release_what_may_go(sender, quota)
         return claims
 
+    def _park_for_the_reserve(self) -> bool:
+        """Leave only security mail to be claimed; True when there is more to park."""
+        self._is_dry = hold.park_for_the_reserve() < hold.AT_ONCE
+        return not self._is_dry
+
+    def _release_what_may_go(self, sender: SesSettings, quota: Quota | None) -> None:
+        """Look after mail that waits for nothing any more: soon, and before the end."""
+        since = time.monotonic() - self._last_release
+        if not self._is_dry and since < RELEASE_EVERY_SECONDS:
+            return
+        self._last_release = time.monotonic()
+        if hold.release_what_may_go(sender, quota):
+            self._is_dry = False
+
     def _claim_probe(self, token: str, sender: SesSettings) -> list[Claim]:
-        """Hold what is due; once a minute, lease one of what is held."""
-        self._is_dry = True
-        hold.park_due(sender)
+        """Hold what is due; when it is time, lease one message to see."""
+        is_paused = sender.hold_code in hold.UNREACHABLE
+        parked = 0 if is_paused else hold.park_due(sender)
+        self._is_dry = parked < hold.AT_ONCE
+        if not self._is_dry or not hold.is_anything_to_try():
+            return []
         if not hold.take_turn_to_probe():
             return []
+        if is_paused and (due := claim.claim_due(1, token=token, sender=sender)):
+            return [replace(claimed, is_probe=True) for claimed in due]
         return claim.claim_held(token=token, sender=sender)
 
     def _start(self, claimed: Claim) -> None:
         assert self._pace is not None
         self._in_flight += 1
         self._waiting += 1
-        self._slots.submit(functools.partial(self._send, claimed, self._pace))
+        assert self.journal is not None
+        self._slots.submit(
+            functools.partial(self._send, claimed, self._pace, self.journal)
+        )
 
-    def _send(self, claimed: Claim, pace: Pace) -> None:
+    def _send(self, claimed: Claim, pace: Pace, journal: Journal) -> None:
         outcome = send(
             claimed,
+            journal=journal,
             choose_gateway=self._choose_gateway,
             pace=pace,
             stopping=stopping,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from email_settings import credentials, mime
 from email_settings.delivery.claim import Claim
+from email_settings.delivery.journal import Journal
 from email_settings.delivery.settle import Outcome
 from email_settings.gateway.base import Gateway, Outgoing
 from email_settings.gateway.errors import SendError, problem_for
@@ -21,6 +22,7 @@ ChooseGateway = Callable[[SesSettings], Gateway]
 def send(
     claim: Claim,
     *,
+    journal: Journal,
     choose_gateway: ChooseGateway,
     pace: Pace,
     stopping: threading.Event,
@@ -28,7 +30,8 @@ def send(
 ) -> Outcome:
     """Send it when its turn comes and return what became of it. Never raises.
 
-    `started` is called when it stops waiting for its turn, whatever the reason.
+    `started` is called when it stops waiting for its turn, whatever the reason. The
+    journal is told before and after the call.
     """
     may_have_left = False
     try:
@@ -38,8 +41,11 @@ def send(
             _wait_for_turn(pace, stopping)
         finally:
             started()
+        _note_start(claim, journal)
         may_have_left = True
-        return Outcome(claim, ses_message_id=gateway.send(outgoing))
+        ses_message_id = gateway.send(outgoing)
+        journal.accepted(claim.attempt.uid, ses_message_id)
+        return Outcome(claim, ses_message_id=ses_message_id)
     except SendError as error:
         return Outcome(claim, error=error)
     except Exception as error:
@@ -52,6 +58,18 @@ def send(
 def _wait_for_turn(pace: Pace, stopping: threading.Event) -> None:
     if not pace.take(stopping):
         raise SendError(problem_for("not_started"))
+
+
+def _note_start(claim: Claim, journal: Journal) -> None:
+    """Say in the journal that the call is about to be made. Raises SendError.
+
+    A call that could outlast its lease is not made: others may already think that the
+    worker is dead. In rehearsal there is no call, so that there is nothing to note.
+    """
+    if not claim.may_start:
+        raise SendError(problem_for("not_started"), detail="Its turn came too late.")
+    if claim.sender.is_live and not journal.may_start(claim.attempt.uid):
+        raise SendError(problem_for("not_started"), detail="The journal is stuck.")
 
 
 def _ours(code: str, error: Exception) -> SendError:

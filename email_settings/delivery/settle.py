@@ -8,10 +8,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from email_settings.delivery import hold
+from email_settings import pacing
+from email_settings.delivery import doubt, hold
 from email_settings.delivery.bulk import update_rows
 from email_settings.delivery.claim import Claim
 from email_settings.delivery.retry import MOST_FAILURES_OF_OURS, backoff, moment
+from email_settings.delivery.secret_bodies import wipe_secrets
 from email_settings.gateway.errors import (
     ErrorClass,
     Problem,
@@ -47,14 +49,60 @@ class Verdict:
     problem: Problem | None = None
 
 
-def judge(outcome: Outcome, *, version: int | None) -> Verdict:
-    """Return what follows; `version` is that of the settings of now. A pure function."""
+class Streak:
+    """How many calls in a row found no AWS. One a process, as its network is."""
+
+    LONGEST = 10
+
+    def __init__(self) -> None:
+        self.length = 0
+
+    def note(self, outcome: Outcome) -> bool:
+        """Count the outcome and return whether it is time to stop trying."""
+        if is_unreachable(outcome):
+            self.length += 1
+        elif has_answered(outcome):
+            self.length = 0
+        if self.length < self.LONGEST:
+            return False
+        self.length = 0
+        return True
+
+
+_streak = Streak()
+
+
+def is_unreachable(outcome: Outcome) -> bool:
+    """Whether the call found no AWS, which is no fault of the message."""
+    return outcome.error is not None and outcome.error.problem.code in hold.UNREACHABLE
+
+
+def has_answered(outcome: Outcome) -> bool:
+    """Whether AWS itself answered, be it yes or no."""
+    return outcome.error is None or bool(outcome.error.request_id)
+
+
+def judge(outcome: Outcome, *, version: int | None, is_paused: bool = False) -> Verdict:
+    """Return what follows. A pure function.
+
+    `version` is that of the settings of now, and `is_paused` says that mail waits for
+    AWS to be reachable again.
+    """
     if outcome.error is None:
         return Verdict(State.SENT, Result.ACCEPTED, counts=True)
     problem = outcome.error.problem
     if problem.holds_all_mail and version != outcome.claim.sender.version:
         # It failed with settings that have been mended since.
         return Verdict(State.QUEUED, Result.REFUSED, counts=False, problem=problem)
+    if is_paused and is_unreachable(outcome):
+        # It only found out that nothing has changed.
+        return Verdict(
+            State.QUEUED,
+            Result.NOT_SENT,
+            counts=False,
+            wait=moment(),
+            problem=problem,
+        )
     attempts = outcome.claim.message.attempts
     if problem.code == "sender_failed" and attempts >= MOST_FAILURES_OF_OURS:
         problem = problem_for("gave_up", attempts=attempts)
@@ -94,9 +142,14 @@ def settle(outcomes: Sequence[Outcome]) -> None:
     """
     if not outcomes:
         return
-    version = _settings_version(outcomes)
-    judged = [(outcome, judge(outcome, version=version)) for outcome in outcomes]
-    update_rows(
+    account = _account_of_now(outcomes)
+    version = account.version if account else None
+    is_paused = account is not None and account.hold_code in hold.UNREACHABLE
+    judged = [
+        (outcome, judge(outcome, version=version, is_paused=is_paused))
+        for outcome in outcomes
+    ]
+    found = update_rows(
         OutboxMessage,
         [_message_values(outcome, verdict) for outcome, verdict in judged],
         match=["id", "claim_token"],
@@ -107,43 +160,58 @@ def settle(outcomes: Sequence[Outcome]) -> None:
         [_attempt_values(outcome, verdict) for outcome, verdict in judged],
         match=["id"],
     )
+    if found < len(outcomes):
+        # Somebody thought this worker dead; that Amazon SES took a mail is still true.
+        doubt.resolve_late(
+            (o.claim.attempt.uid, o.ses_message_id, o.finished_at)
+            for o in outcomes
+            if o.error is None
+        )
     messages = [outcome.claim.message for outcome in outcomes]
     wipe_secrets([message.pk for message in messages if message.is_secret])
     for outcome, verdict in judged:
-        _judge_account(outcome, verdict)
+        _judge_account(outcome, verdict, is_paused=is_paused)
 
 
-def _settings_version(outcomes: Sequence[Outcome]) -> int | None:
-    """Return the version of the settings of now, if an outcome depends on it."""
-    if any(o.error and o.error.problem.holds_all_mail for o in outcomes):
-        return SesSettings.load().version
+def _account_of_now(outcomes: Sequence[Outcome]) -> SesSettings | None:
+    """Return the settings of now, if what follows from an outcome depends on them."""
+    if any(
+        outcome.claim.is_probe
+        or is_unreachable(outcome)
+        or (outcome.error and outcome.error.problem.holds_all_mail)
+        for outcome in outcomes
+    ):
+        return SesSettings.load()
     return None
 
 
-def wipe_secrets(message_ids: Sequence[int]) -> None:
-    """Forget the bodies of secret messages among these whose state is final."""
-    if not message_ids:
-        return
-    OutboxMessage.objects.filter(
-        pk__in=message_ids, is_secret=True, state__in=OutboxMessage.FINAL_STATES
-    ).update(text_body="", html_body="")
-
-
-def _judge_account(outcome: Outcome, verdict: Verdict) -> None:
-    error = outcome.error
-    if verdict.state == State.HELD and error and error.problem.holds_all_mail:
+def _judge_account(outcome: Outcome, verdict: Verdict, *, is_paused: bool) -> None:
+    """Hold or free all mail, or slow it down, because of what came of one message."""
+    error, version = outcome.error, outcome.claim.sender.version
+    must_pause = _streak.note(outcome)
+    if error and verdict.state == State.HELD and error.problem.holds_all_mail:
         logger.warning("outbox: all mail is held: %s", error)
-        hold.hold_all(error, version=outcome.claim.sender.version)
-    elif verdict.state == State.SENT and outcome.claim.is_probe:
+        hold.hold_all(error, version=version)
+    elif error and is_unreachable(outcome) and (must_pause or is_paused):
+        logger.warning("outbox: mail waits, AWS can't be reached: %s", error)
+        hold.hold_all(error, version=version)
+    elif outcome.claim.is_probe and _is_mended(outcome, is_paused=is_paused):
         released = hold.lift()
         logger.info("outbox: mail leaves again, %s messages released", released)
-    elif verdict.state in {State.FAILED, State.UNKNOWN}:
+    if error and error.problem.code == "rate_exceeded" and pacing.slow_down():
+        logger.warning("outbox: AWS says too fast, the rate is halved for a while")
+    if verdict.state in {State.FAILED, State.UNKNOWN}:
         logger.warning(
             "outbox: message %s is %s: %s",
             outcome.claim.message.uid,
             verdict.state,
             error,
         )
+
+
+def _is_mended(outcome: Outcome, *, is_paused: bool) -> bool:
+    """Whether a probe shows that what held all mail is over."""
+    return outcome.error is None or (is_paused and has_answered(outcome))
 
 
 def _message_values(outcome: Outcome, verdict: Verdict) -> dict[str, Any]:
