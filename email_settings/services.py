@@ -1,12 +1,15 @@
-"""What an admin does about mail: save the settings, test them, go live, retry."""
+"""What an admin does about mail: save the settings, test them, go live, operate it."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,8 +23,12 @@ from email_settings.nudge import nudge_worker
 from email_settings.querysets import REHEARSAL
 from ticketflow.errors import DomainError
 
+logger = logging.getLogger(__name__)
+
 # A test that leaves hours later would only confuse.
 TEST_LIFETIME = timedelta(hours=1)
+# Messages that a page names; of the others it tells the number.
+NAMED = 10
 REGION_PROBLEMS = frozenset({"region_not_enabled", "account_not_signed_up"})
 
 
@@ -276,23 +283,143 @@ def _change_mode(
     row.save(update_fields=["mode", "version", "saved_at", "saved_by"])
 
 
-@transaction.atomic
+# One message
+
+
 def retry_message(*, uid: UUID) -> OutboxMessage:
-    """Queue one message again that is held, in doubt or failed.
+    """Queue one message again that waits or failed.
 
     Raises DomainError when there is nothing to retry, OutboxMessage.DoesNotExist.
     """
     return by_hand.retry_message(uid)
 
 
+def resend_message(*, uid: UUID, actor: AbstractBaseUser) -> OutboxMessage:
+    """Queue one message again that is in doubt, though it may arrive twice.
+
+    Raises DomainError when nobody doubts it, OutboxMessage.DoesNotExist.
+    """
+    return by_hand.resend(uid, actor=actor)
+
+
+def mark_message_sent(*, uid: UUID, actor: AbstractBaseUser) -> OutboxMessage:
+    """Call one message sent that is in doubt.
+
+    Raises DomainError when nobody doubts it, OutboxMessage.DoesNotExist.
+    """
+    return by_hand.resolve_by_hand_sent(uid, actor=actor)
+
+
+def cancel_message(*, uid: UUID, actor: AbstractBaseUser) -> OutboxMessage:
+    """Call one message back that waits, for good.
+
+    Raises DomainError when it does not wait, OutboxMessage.DoesNotExist.
+    """
+    return by_hand.cancel(uid, actor=actor)
+
+
+# Many messages. Not in a transaction: a step of some hundred has one of its own.
+
+
+def cancel_messages(
+    found: QuerySet[OutboxMessage], *, actor: AbstractBaseUser
+) -> by_hand.Done:
+    """Call those back that wait, for good."""
+    return by_hand.cancel_many(found, actor=actor)
+
+
+def retry_failed_messages(
+    found: QuerySet[OutboxMessage], *, actor: AbstractBaseUser
+) -> by_hand.Done:
+    """Queue those again that failed and can still be sent."""
+    return by_hand.retry_failed(found, actor=actor)
+
+
+def resend_messages(
+    found: QuerySet[OutboxMessage], *, actor: AbstractBaseUser
+) -> by_hand.Done:
+    """Queue those again that are in doubt, though they may arrive twice."""
+    return by_hand.resend_many(found, actor=actor)
+
+
+def mark_messages_sent(
+    found: QuerySet[OutboxMessage], *, actor: AbstractBaseUser
+) -> by_hand.Done:
+    """Call those sent that are in doubt."""
+    return by_hand.mark_sent_many(found, actor=actor)
+
+
+# All mail
+
+
+@transaction.atomic
+def hold_all_mail(*, actor: AbstractBaseUser) -> int:
+    """Let nothing leave until it is released, and return how many messages wait now.
+
+    Raises DomainError when somebody was faster.
+    """
+    row = SesSettings.load_to_change()
+    if row.stopped_at:
+        raise DomainError(f"{row.stopped_by or 'An admin'} holds all mail already.")
+    logger.info("outbox: all mail is held by user %s", actor.pk)
+    return hold.stop_all(actor)
+
+
+@transaction.atomic
+def release_all_mail(*, actor: AbstractBaseUser) -> int:
+    """Let mail leave that an admin held, and return how many messages that are.
+
+    What is held for another reason stays. Raises DomainError when nobody holds mail.
+    """
+    if not SesSettings.load_to_change().stopped_at:
+        raise DomainError("Nobody holds the mail any more: it was released already.")
+    logger.info("outbox: all mail is released by user %s", actor.pk)
+    transaction.on_commit(nudge_worker, robust=True)
+    return hold.start_all()
+
+
+@dataclass(frozen=True)
+class StoppedMail:
+    """What an admin's hold keeps back, and what became too old meanwhile."""
+
+    count: int  # messages that Release lets leave
+    too_old_count: int
+    too_old: Sequence[OutboxMessage]  # the newest few of those
+
+
+def stopped_mail(since: datetime) -> StoppedMail:
+    """Count what Release lets leave, and what the hold since then made too old."""
+    now = timezone.now()
+    held = Q(state=OutboxMessage.State.HELD, reason_code=hold.STOPPED)
+    given_up = Q(state=OutboxMessage.State.FAILED, reason_code="expired")
+    too_old = OutboxMessage.objects.filter(
+        held | given_up, expires_at__gte=since, expires_at__lte=now
+    ).order_by("-created_at", "-id")
+    named = list(too_old.defer("text_body", "html_body")[:NAMED])
+    return StoppedMail(hold.count(hold.STOPPED), too_old.count(), named)
+
+
+def would_be_held_count() -> int:
+    """Count what holding all mail would keep back of what waits now."""
+    return hold.how_many_would_be_held()
+
+
 @transaction.atomic
 def retry_all() -> int:
-    """Try what is held again, and return how many messages that concerns.
+    """Try again what waits for a person, and return how many messages that concerns.
 
     While the account is broken one message is tried first, and the others follow it.
+    Raises DomainError while an admin holds all mail.
     """
     row = SesSettings.load()
+    if row.stopped_at:
+        raise DomainError("An admin holds all mail. Release it first.")
     if row.is_live and row.hold_code:
         return by_hand.retry_all_held()
     transaction.on_commit(nudge_worker, robust=True)
-    return hold.lift()
+    return hold.lift() + hold.release(hold.SANDBOX)
+
+
+def retryable_count() -> int:
+    """Count what retry_all() concerns."""
+    return hold.held_for_the_account().count() + hold.count(hold.SANDBOX)

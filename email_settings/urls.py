@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from email_settings.views import activity, mode, settings, trial
+from email_settings.views import (
+    activity,
+    all_mail,
+    many_mails,
+    mode,
+    one_mail,
+    settings,
+    trial,
+)
 
 app_name = "email_settings"
 
@@ -25,13 +33,41 @@ urlpatterns = [
         trial.test_detail,
         name="test-detail",
     ),
-    # every mail
+    # how mail leaves, and every mail
     path("admin-panel/email-activity/", activity.message_list, name="message-list"),
+    path("admin-panel/email-activity/hold/", all_mail.mail_hold, name="mail-hold"),
+    path(
+        "admin-panel/email-activity/release/",
+        all_mail.mail_release,
+        name="mail-release",
+    ),
+    # many mails
     path(
         "admin-panel/email-activity/retry-all/",
-        activity.message_retry_all,
+        all_mail.message_retry_all,
         name="message-retry-all",
     ),
+    path(
+        "admin-panel/email-activity/retry-failed/",
+        many_mails.message_retry_failed,
+        name="message-retry-failed",
+    ),
+    path(
+        "admin-panel/email-activity/cancel-all/",
+        many_mails.message_cancel_all,
+        name="message-cancel-all",
+    ),
+    path(
+        "admin-panel/email-activity/resend-all/",
+        many_mails.message_resend_all,
+        name="message-resend-all",
+    ),
+    path(
+        "admin-panel/email-activity/mark-all-sent/",
+        many_mails.message_mark_all_sent,
+        name="message-mark-all-sent",
+    ),
+    # one mail
     path(
         "admin-panel/email-activity/<uuid:uid>/",
         activity.message_detail,
@@ -44,7 +80,22 @@ urlpatterns = [
     ),
     path(
         "admin-panel/email-activity/<uuid:uid>/retry/",
-        activity.message_retry,
+        one_mail.message_retry,
         name="message-retry",
+    ),
+    path(
+        "admin-panel/email-activity/<uuid:uid>/resend/",
+        one_mail.message_resend,
+        name="message-resend",
+    ),
+    path(
+        "admin-panel/email-activity/<uuid:uid>/mark-sent/",
+        one_mail.message_mark_sent,
+        name="message-mark-sent",
+    ),
+    path(
+        "admin-panel/email-activity/<uuid:uid>/cancel/",
+        one_mail.message_cancel,
+        name="message-cancel",
     ),
 ]

@@ -3,104 +3,36 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
-from django.template.defaultfilters import pluralize
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
-from email_settings import services
 from email_settings.access import get_message
+from email_settings.activity import PERIODS, STATES, Activity
 from email_settings.models import OutboxMessage
-from email_settings.querysets import CAPTURED, OutboxMessageQuerySet
-from email_settings.querysets import messages as mails
-from email_settings.status import MailStatus
+from email_settings.possible import Possible
+from email_settings.status import COUNT_LIMIT, STOPPED_BY_HAND, MailStatus
 from email_settings.timeline import KIND_LABELS, kind_label, legs, took
-from email_settings.verdicts import is_captured, retry_label, verdict_on
-from ticketflow.errors import DomainError
+from email_settings.traffic import Traffic
+from email_settings.verdicts import is_captured, verdict_on
 from ticketflow.lib.access import admin_required
+from ticketflow.lib.counting import shown_count
 from ticketflow.lib.pagination import paginate
 
 PAGE_SIZE = 50
 NEWEST_FIRST = ("-created_at", "-id")
-PERIODS = {
-    "": ("Any time", None),
-    "24h": ("Last 24 hours", timedelta(hours=24)),
-    "7d": ("Last 7 days", timedelta(days=7)),
-    "30d": ("Last 30 days", timedelta(days=30)),
-}
-STATES = {**dict(OutboxMessage.State.choices), CAPTURED: "Captured"}
+State = OutboxMessage.State
 # Always there, so that the tabs do not jump about; the others when they occur.
-USUAL_STATES = ("queued", "sent", "held", "failed")
+USUAL_STATES = ("", "queued", "sent", "held", "failed")
 # It is another site as far as the page around it is concerned: nothing of it may act.
 HTML_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'self'; sandbox"
 )
-
-
-@dataclass(frozen=True)
-class Activity:
-    """What the address asks for."""
-
-    state: str = ""
-    text: str = ""
-    kind: str = ""
-    period: str = ""
-
-    @classmethod
-    def of(cls, query: QueryDict) -> "Activity":
-        state, period = query.get("state", ""), query.get("period", "")
-        kind = query.get("kind", "")
-        return cls(
-            state=state if state in STATES else "",
-            # PostgreSQL takes no NUL in a text.
-            text=query.get("q", "").replace("\0", "").strip()[:254],
-            kind=kind if kind in KIND_LABELS else "",
-            period=period if period in PERIODS else "",
-        )
-
-    @property
-    def is_narrowed(self) -> bool:
-        return self != Activity()
-
-    @property
-    def is_held_shown(self) -> bool:
-        return self.state == OutboxMessage.State.HELD
-
-    def address(self, *, cursor: str = "") -> str:
-        """Return the address of this list, or of another page of it."""
-        query = QueryDict(mutable=True)
-        query.update(
-            {
-                name: value
-                for name, value in {
-                    "state": self.state,
-                    "q": self.text,
-                    "kind": self.kind,
-                    "period": self.period,
-                    "cursor": cursor,
-                }.items()
-                if value
-            }
-        )
-        path = reverse("email_settings:message-list")
-        return f"{path}?{query.urlencode()}" if query else path
-
-    def in_any_state(self) -> OutboxMessageQuerySet:
-        found = mails()
-        if self.text:
-            found = found.matching(self.text)
-        if self.kind:
-            found = found.of_kind(self.kind)
-        if age := PERIODS[self.period][1]:
-            found = found.written_since(timezone.now() - age)
-        return found
 
 
 @dataclass(frozen=True)
@@ -121,61 +53,94 @@ class Tab:
     """One state to look at, with how many are in it."""
 
     label: str
-    count: int
+    count: str  # "" where it is not known
     url: str
     is_current: bool
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Something that can be done to all messages of the list, after a question."""
+
+    label: str
+    icon: str
+    url: str
+    is_final: bool = False
 
 
 @admin_required
 @require_GET
 def message_list(request: HttpRequest) -> HttpResponse:
-    """Show every mail, newest first, narrowed by the address."""
+    """Show how mail leaves, and every mail, newest first, narrowed by the address."""
     activity = Activity.of(request.GET)
-    found = activity.in_any_state()
-    counts = found.counts_by_state()
-    if activity.state:
-        found = found.in_state(activity.state)
     status = MailStatus()
     page = paginate(
-        found.for_list(),
+        activity.found().for_list(),
         order=NEWEST_FIRST,
         cursor=request.GET.get("cursor", ""),
         size=PAGE_SIZE,
     )
+    counts = activity.counts(status)
+    traffic = Traffic.of(status, timezone.now())
     context = {
         "activity": activity,
         "rows": [Row.of(message) for message in page.rows],
         "tabs": _tabs(activity, counts),
-        "tab_count": counts.get(activity.state, 0)
-        if activity.state
-        else sum(counts.values()),
+        "shown_count": _shown(counts, activity.state),
         "older_url": _address(activity, page.next_cursor),
         "newer_url": _address(activity, page.previous_cursor),
         "kinds": sorted(KIND_LABELS.items(), key=lambda pair: pair[1]),
         "periods": [(value, label) for value, (label, _) in PERIODS.items()],
-        "retryable_count": status.held_count,
+        "offers": _offers(activity) if page.rows else [],
+        "is_doubt_shown": activity.state == State.UNKNOWN,
+        "retryable_count": traffic.retryable_count,
+        "retryable_shown": shown_count(traffic.retryable_count, COUNT_LIMIT),
+        "traffic": traffic,
         "mail_status": status,
     }
     return render(request, "email_settings/message_list.html", context)
 
 
-def _tabs(activity: Activity, counts: Mapping[str, int]) -> list[Tab]:
-    everything = Tab(
-        "All",
-        sum(counts.values()),
-        replace(activity, state="").address(),
-        is_current=not activity.state,
-    )
-    return [everything] + [
+def _tabs(activity: Activity, counts: Mapping[str, int] | None) -> list[Tab]:
+    return [
         Tab(
             label,
-            counts.get(state, 0),
+            _shown(counts, state),
             replace(activity, state=state).address(),
             is_current=activity.state == state,
         )
-        for state, label in STATES.items()
-        if state in USUAL_STATES or state in counts or state == activity.state
+        for state, label in {"": "All", **STATES}.items()
+        if counts is None
+        or state in USUAL_STATES
+        or counts.get(state)
+        or state == activity.state
     ]
+
+
+def _shown(counts: Mapping[str, int] | None, state: str) -> str:
+    if counts is None:
+        return ""
+    return shown_count(counts.get(state, 0), COUNT_LIMIT)
+
+
+def _offers(activity: Activity) -> list[Offer]:
+    """What can be done to everything that the list shows, its other pages included."""
+
+    def offer(label: str, icon: str, name: str, *, is_final: bool = False) -> Offer:
+        path = reverse(f"email_settings:{name}")
+        return Offer(label, icon, activity.address(path=path), is_final)
+
+    match activity.state:
+        case State.QUEUED | State.HELD | "captured":
+            return [offer("Cancel all", "x", "message-cancel-all", is_final=True)]
+        case State.FAILED:
+            return [offer("Retry failed", "refresh", "message-retry-failed")]
+        case State.UNKNOWN:
+            return [
+                offer("Resend all", "refresh", "message-resend-all"),
+                offer("Mark all as sent", "check", "message-mark-all-sent"),
+            ]
+    return []
 
 
 def _address(activity: Activity, cursor: str) -> str:
@@ -206,7 +171,9 @@ def message_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
         ),
         "took": took(message, attempts),
         "verdict": verdict_on(message, status),
-        "retry_label": retry_label(message, status),
+        "possible": Possible.of(message, status),
+        "is_stopped": message.state == State.HELD and bool(status.stop),
+        "is_cause_said_by_banner": _is_held_for_the_same(message, status),
         "shown_part": shown_part,
         "parts": [
             {"name": name, "label": label, "is_current": name == shown_part}
@@ -215,6 +182,15 @@ def message_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
         "headers": _headers(message),
     }
     return render(request, "email_settings/message_detail.html", context)
+
+
+def _is_held_for_the_same(message: OutboxMessage, status: MailStatus) -> bool:
+    """Whether the banner of every page would say once more what this page says."""
+    if message.state != State.HELD:
+        return False
+    if message.reason_code == STOPPED_BY_HAND:
+        return bool(status.stop)
+    return bool(status.hold) and message.reason_code == status.settings.hold_code
 
 
 def _headers(message: OutboxMessage) -> list[tuple[str, str]]:
@@ -239,36 +215,3 @@ def message_html(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
     response = HttpResponse(message.html_body)
     response["Content-Security-Policy"] = HTML_POLICY
     return response
-
-
-@admin_required
-@require_POST
-def message_retry(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
-    """Send one mail again that is held, failed or in doubt."""
-    get_message(uid)
-    try:
-        services.retry_message(uid=uid)
-    except DomainError as error:
-        messages.error(request, str(error))
-    else:
-        messages.success(request, "The message is on its way again.")
-    return redirect("email_settings:message-detail", uid=uid)
-
-
-@admin_required
-@require_POST
-def message_retry_all(request: HttpRequest) -> HttpResponse:
-    """Send all again that wait for a person."""
-    count = services.retry_all()
-    if count and MailStatus().hold:
-        messages.info(
-            request,
-            "One message is tried at once. When Amazon SES takes it, the others follow.",
-        )
-    elif count:
-        messages.success(
-            request, f"{count} message{pluralize(count)} on the way again."
-        )
-    else:
-        messages.info(request, "No message waited for you.")
-    return redirect("email_settings:message-list")
