@@ -13,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from email_settings.delivery.clock import now_in_sql
+from email_settings.delivery.hold import KEPT_APART
 from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
 
 # Well above what one call may take: waiting for its turn, connecting, reading.
@@ -65,8 +66,10 @@ def claim_due(limit: int, *, token: str, sender: SesSettings) -> list[Claim]:
 
 def claim_held(*, token: str, sender: SesSettings) -> list[Claim]:
     """Lease one message that is held for the account. Needs a transaction."""
+    marks = ", ".join("%s" for _ in KEPT_APART)
+    waits = f"state = 'held' AND reason_code NOT IN ({marks})"
     return _claimed(
-        _lease("state = 'held' AND reason_code <> 'rehearsal'", [], 1, token),
+        _lease(waits, [*KEPT_APART], 1, token),
         sender,
         is_probe=True,
     )

@@ -264,15 +264,19 @@ def release(reason_code: str) -> int:
     return total
 
 
-def release_what_may_go(sender: SesSettings, quota: Quota | None) -> int:
+def release_what_may_go(
+    sender: SesSettings, quota: Quota | None, *, waiting_since: datetime
+) -> int:
     """Queue some of what waits for nothing any more, and return how many.
 
     The rest of what a lift or a release by hand began with, also when the process that
-    began died; and what the quota has room for again.
+    began died; and what the quota has room for again. Only what has waited since then
+    or longer, so that nothing goes round in circles.
     """
     for reason_code in held_reasons():
         most = _how_many_may_go(reason_code, sender, quota)
-        if most > 0 and (released := _queue(releasable(reason_code), most)):
+        waiting = releasable(reason_code).filter(due_at__lte=waiting_since)
+        if most > 0 and (released := _queue(waiting, most)):
             return released
     return 0
 

@@ -21,6 +21,7 @@ from django.db import (
     connection,
     transaction,
 )
+from django.utils import timezone
 
 from email_settings.delivery import claim, hold, recovery
 from email_settings.delivery.claim import Claim
@@ -89,6 +90,7 @@ class Pump:
         self._pace_for = pace_for
         self._pace: Pace | None = None
         self._gauge = Gauge()
+        self._began_at = timezone.now()
         self._last_release = -math.inf
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._in_flight = 0
@@ -289,7 +291,7 @@ class Pump:
         if not self._is_dry and since < RELEASE_EVERY_SECONDS:
             return
         self._last_release = time.monotonic()
-        if hold.release_what_may_go(sender, quota):
+        if hold.release_what_may_go(sender, quota, waiting_since=self._began_at):
             self._is_dry = False
 
     def _claim_probe(self, token: str, sender: SesSettings) -> list[Claim]:
