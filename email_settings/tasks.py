@@ -7,7 +7,7 @@ down with it (kombu tries to put it back over the lost connection).
 
 from celery import shared_task
 
-from email_settings import worker
+from email_settings import account_watch, worker
 from email_settings.delivery import pump
 
 
@@ -21,3 +21,9 @@ def deliver() -> None:
 def heartbeat() -> None:
     """Note that this worker takes tasks."""
     worker.beat()
+
+
+@shared_task(name="outbox.watch_account", acks_late=False)
+def watch_account() -> None:
+    """Ask AWS about the account, when it is time."""
+    account_watch.look()

@@ -306,6 +306,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "account-watch": {
+        "task": "outbox.watch_account",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
 }
 
 # Logging: one line a message, with the request it belongs to

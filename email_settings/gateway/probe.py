@@ -87,6 +87,16 @@ def check_account(
     )
 
 
+def ask_account(credentials: Credentials) -> AccountState:
+    """Ask Amazon SES one question, about the account. Never raises.
+
+    Who the key belongs to and whether From is verified stay unasked. Takes up to 7
+    seconds.
+    """
+    nobody = _Identity(account_id="", principal_arn="")
+    return _summarise(nobody, _ask_ses(credentials, ""), credentials)
+
+
 def _summarise(
     who: _Identity | SendError, sending: _Sending | None, credentials: Credentials
 ) -> AccountState:
