@@ -32,6 +32,15 @@ _SECRET = re.compile(r"[A-Za-z0-9/+=]+")
 # first byte is 4. https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html
 _SMTP_PASSWORD = re.compile(r"B[A-P].{42}")
 
+SLOWEST_TYPED_RATE, FASTEST_TYPED_RATE = 0.1, 10_000.0  # recipients per second
+KEEP_FOR = [
+    ("", "For ever"),
+    ("90", "90 days"),
+    ("365", "1 year"),
+    ("730", "2 years"),
+    ("1825", "5 years"),
+]
+
 PASTE_AGAIN = (
     "Please paste it once more.",
     "We never send a secret back to the browser, so the field is empty after an error.",
@@ -225,6 +234,29 @@ class SettingsForm(forms.Form):
         help_text="Where answers go. Leave empty to get them at the From address.",
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
+    manual_send_rate = forms.FloatField(
+        label="Send rate",
+        required=False,
+        min_value=SLOWEST_TYPED_RATE,
+        max_value=FASTEST_TYPED_RATE,
+        help_text="Recipients per second. Only needed when the key may not read the "
+        "account, or to leave some of its rate to other programs.",
+        error_messages={
+            "invalid": sentence("This is not a number.", "For example 14."),
+            "min_value": sentence("This is too slow.", "At least 0.1 per second."),
+            "max_value": sentence("This is too fast.", "At most 10000 per second."),
+        },
+        widget=forms.NumberInput(attrs={"step": "any", "autocomplete": "off"}),
+    )
+    retention_days = forms.TypedChoiceField(
+        label="Keep mail for",
+        required=False,
+        coerce=int,
+        empty_value=None,
+        choices=KEEP_FOR,
+        help_text="Mail that is over and older than this is removed. What waits or is "
+        "in doubt always stays.",
+    )
     # Shown only after an answer that the admin may overrule.
     save_anyway = forms.BooleanField(required=False)
 
@@ -246,6 +278,12 @@ class SettingsForm(forms.Form):
             if self.has_secret
             else "It is encrypted before it is saved, and nobody can read it back."
         )
+
+    @property
+    def is_advanced_in_use(self) -> bool:
+        """Whether the part that most never need is to be seen."""
+        names = ("manual_send_rate", "retention_days")
+        return any(self[name].value() or self[name].errors for name in names)
 
     @property
     def has_secret(self) -> bool:
@@ -284,6 +322,8 @@ class SettingsForm(forms.Form):
             from_email=values["from_email"],
             from_name=values["from_name"],
             reply_to=values["reply_to"],
+            manual_send_rate=values["manual_send_rate"],
+            retention_days=values["retention_days"],
         )
 
     def forget_secret(self) -> None:
@@ -299,13 +339,15 @@ class SettingsForm(forms.Form):
             self.add_error("secret_access_key", sentence(*PASTE_AGAIN))
 
 
-def _initial(stored: SesSettings) -> dict[str, str]:
+def _initial(stored: SesSettings) -> dict[str, str | float | None]:
     return {
         "access_key_id": stored.access_key_id,
         "region": stored.region,
         "from_email": stored.from_email,
         "from_name": stored.from_name or company_name(),
         "reply_to": stored.reply_to,
+        "manual_send_rate": stored.manual_send_rate,
+        "retention_days": stored.retention_days,
     }
 
 

@@ -59,6 +59,8 @@ class SettingsInput:
     from_email: str
     from_name: str
     reply_to: str
+    manual_send_rate: float | None = None  # recipients per second
+    retention_days: int | None = None  # None keeps mail for ever
 
 
 def stored_settings() -> SesSettings:
@@ -112,6 +114,8 @@ def _save_settings(
     row.from_email = values.from_email
     row.from_name = values.from_name or rendering.company_name()
     row.reply_to = values.reply_to
+    row.manual_send_rate = values.manual_send_rate
+    row.retention_days = values.retention_days
     row.version += 1
     row.saved_at = timezone.now()
     row.saved_by_id = actor.pk

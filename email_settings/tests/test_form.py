@@ -171,3 +171,32 @@ def test_shape_hides_itself_in_tracebacks() -> None:
     good = form()
     assert good.is_valid()
     assert SECRET not in repr(good.result())
+
+
+# Advanced
+
+
+def test_rate_and_retention_may_stay_empty() -> None:
+    good = form()
+    assert good.is_valid()
+    assert (good.result().manual_send_rate, good.result().retention_days) == (
+        None,
+        None,
+    )
+    assert not good.is_advanced_in_use
+
+
+def test_rate_and_retention_are_read() -> None:
+    good = form(manual_send_rate="2.5", retention_days="730")
+    assert good.is_valid(), good.errors
+    assert (good.result().manual_send_rate, good.result().retention_days) == (2.5, 730)
+    assert good.is_advanced_in_use
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "fast", "1e9"])
+def test_rate_that_makes_no_sense_is_refused(rate: str) -> None:
+    assert error("manual_send_rate", manual_send_rate=rate).startswith("<b>")
+
+
+def test_retention_is_one_of_the_choices() -> None:
+    assert error("retention_days", retention_days="1")

@@ -6,13 +6,16 @@ from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from email_settings import services
 from email_settings.forms import SettingsForm, TestMailForm
 from email_settings.models import SesSettings
+from email_settings.pacing import effective_rate, whole_rate
 from email_settings.querysets import messages as mails
+from email_settings.quota import Quota
 from email_settings.readiness.checklist import Evidence, checklist
 from email_settings.readiness.policy import iam_policy
 from email_settings.services import SettingsRefusedError
@@ -98,6 +101,7 @@ def _page(
         "form": form,
         "refusal": refusal,
         "what_stays": _what_stays(stored),
+        "pace": _pace(stored) if stored.is_configured else "",
         "policy": iam_policy(),
         "checks": checks,
         "checks_done": sum(check.tone == "ok" for check in checks),
@@ -108,6 +112,19 @@ def _page(
         "live_refusal": services.why_not_live(stored),
     }
     return render(request, "email_settings/settings.html", context)
+
+
+def _pace(stored: SesSettings) -> str:
+    """Say how fast mail leaves now, and how much of the day's quota is used."""
+    rate, whole = effective_rate(stored, timezone.now()), whole_rate(stored)
+    said = f"Mail leaves at up to {rate:.3g} recipients per second"
+    if rate < whole:
+        said += f", slowed from {whole:.3g} because AWS said that it was too fast"
+    if quota := Quota.of(stored):
+        said += f". {quota.used:,.0f} of {quota.limit:,.0f} used in the last 24 hours"
+        if quota.is_reserve_reached:
+            said += "; what is left is kept for password resets and invitations"
+    return f"{said}."
 
 
 def _evidence(stored: SesSettings) -> Evidence:
