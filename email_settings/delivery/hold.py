@@ -314,9 +314,9 @@ def _room_for_more(quota: Quota | None) -> int:
 
 
 @transaction.atomic
-def _queue(messages: QuerySet[OutboxMessage], most: int = AT_ONCE) -> int:
+def _queue(messages: QuerySet[OutboxMessage], most: int | None = None) -> int:
     now: datetime = timezone.now()
-    return messages.filter(pk__in=_first(messages, most)).update(
+    return messages.filter(pk__in=_first(messages, most or AT_ONCE)).update(
         state=State.QUEUED,
         due_at=Greatest("due_at", now),
         reason_code="",
