@@ -65,7 +65,9 @@ def beat() -> None:
     close_old_connections()
     now = timezone.now()
     WorkerHeartbeat.objects.update_or_create(
-        name=process_name(), defaults={"beat_at": now}
+        # The schedule calls this, so that it is a sign of life of that, too.
+        name=process_name(),
+        defaults={"beat_at": now, "task_at": now},
     )
     WorkerHeartbeat.objects.filter(beat_at__lt=now - FORGET_AFTER).delete()
 

@@ -115,7 +115,7 @@ else:
 REDIS_URL = env.str("REDIS_URL", default="")
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "ticketflow.lib.fallback_cache.FallbackCache",
         "LOCATION": REDIS_URL,
     }
     if REDIS_URL
@@ -321,6 +321,7 @@ LOGGING = {
     "filters": {
         "request_id": {"()": "ticketflow.lib.request_id.RequestIdFilter"},
         "hidden_links": {"()": "ticketflow.lib.hidden_links.HiddenLinksFilter"},
+        "no_false_alarms": {"()": "ticketflow.lib.request_log.NoFalseAlarms"},
     },
     "formatters": {
         "line": {
@@ -338,6 +339,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
+        "django.request": {"filters": ["no_false_alarms"]},
         # At DEBUG botocore prints the bodies of mails, invitation links among them.
         "botocore": {"level": "WARNING"},
         "boto3": {"level": "WARNING"},

@@ -1,6 +1,10 @@
 """Pages that join the rooms."""
 
+import logging
+from collections.abc import Iterable
+
 from django.contrib.auth.decorators import login_not_required
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -12,6 +16,8 @@ from email_settings.status import MailStatus
 from ticketflow import health, overview
 from ticketflow.lib.access import admin_required
 from tickets.models import Ticket
+
+logger = logging.getLogger(__name__)
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -28,24 +34,38 @@ def _is_fresh() -> bool:
 
 @login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 while the process lives and the database answers, else 503.
+    """Answer 200 while this process can serve pages, else 503.
 
-    Anybody may ask, so the words never say more than that.
+    The database must answer, with all migrations of this version. Anybody may ask, so
+    the words never say more than that.
     """
-    is_well = health.database().is_well
-    return _probe("ok" if is_well else "not ok", is_well=is_well)
+    return _probe("ok", "not ok", health.alive())
 
 
 @login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
     """Answer 200 while mail leaves as it should, else 503; `manage.py doctor` says why."""
-    is_well = all(finding.is_well for finding in health.examine())
-    return _probe("ready" if is_well else "not ready", is_well=is_well)
+    return _probe("ready", "not ready", health.ready())
 
 
-def _probe(word: str, *, is_well: bool) -> HttpResponse:
+_told: dict[str, str] = {}  # what the log was last told, by the word of the probe
+
+
+def _probe(well: str, wrong: str, findings: Iterable[health.Finding]) -> HttpResponse:
+    """Answer yes or no, and tell the log why when that changes: probes come often."""
+    try:
+        reasons = "; ".join(f"{f.name}: {f.says}" for f in findings if not f.is_well)
+    except Error as error:  # the database went away just now
+        reasons = f"Database: {error}"
+    if reasons and not _told.get(well):
+        logger.warning("probe: %s: %s", wrong, reasons)
+    elif _told.get(well) and not reasons:
+        logger.info("probe: %s again", well)
+    _told[well] = reasons
     response = HttpResponse(
-        f"{word}\n", content_type="text/plain", status=200 if is_well else 503
+        f"{wrong if reasons else well}\n",
+        content_type="text/plain",
+        status=503 if reasons else 200,
     )
     add_never_cache_headers(response)
     return response
