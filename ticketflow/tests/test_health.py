@@ -59,7 +59,8 @@ def make_due_mail(*, minutes_ago: int) -> OutboxMessage:
 
 
 def save_keys() -> None:
-    row = SesSettings(access_key_id="AKIAIOSFODNN7EXAMPLE", region="eu-west-1")
+    row = SesSettings.load()
+    row.access_key_id, row.region = "AKIAIOSFODNN7EXAMPLE", "eu-west-1"
     row.from_email = "help@larkfield.example"
     store_secret(row, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     row.save()
