@@ -1,12 +1,10 @@
 """Finds the row of the catalogue for what the AWS SDK raised, by the codes of SES API v2."""
 
 import re
-import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 
 from botocore import exceptions as botocore_errors
 
@@ -151,13 +149,17 @@ def _explain_reply(
         message=str(error.get("Message", "")),
         status=int(metadata.get("HTTPStatusCode", 0)),
         request_id=str(metadata.get("RequestId", "")),
+        date=str(metadata.get("HTTPHeaders", {}).get("date", "")),
         from_email=from_email,
         recipient=recipient,
     )
-    values = _values(reply.message, from_email, region, recipient)
+    code = _code_of(reply)
+    detail = reply.message or reply.code
+    if code == "clock_skew" and words.minutes_off(detail) is None:
+        detail = "\n".join([detail, *_both_clocks(reply)])
     return SendError(
-        problem_for(_code_of(reply), **values),
-        detail=reply.message or reply.code,
+        problem_for(code, **_values(detail, from_email, region, recipient)),
+        detail=detail,
         code=reply.code,
         request_id=reply.request_id,
     )
@@ -171,17 +173,23 @@ class _Reply:
     message: str
     status: int
     request_id: str
+    date: str  # of the HTTP header: AWS's clock
     from_email: str
     recipient: str
 
+    def says(self, pattern: str) -> bool:
+        return bool(re.search(pattern, self.message, re.IGNORECASE))
+
 
 def _code_of(reply: _Reply) -> str:
+    """Return the catalogue's code for the reply."""
     if not reply.request_id:
         # Only AWS numbers its replies. 502 and 503 are a proxy that did not get through;
         # behind any other failure of a proxy the mail may have been taken.
         may_have_left = reply.status >= 500 and reply.status not in {502, 503}
         return "aws_failed" if may_have_left else "not_aws"
-    by_name = _BY_NAME.get(reply.code.removesuffix("Exception"))
+    name = reply.code.removesuffix("Exception")
+    by_name = _BY_NAME.get(_NAMES_OF_V1.get(name, name))
     if by_name is None:
         return _code_of_status(reply.status)
     return by_name if isinstance(by_name, str) else by_name(reply)
@@ -196,54 +204,76 @@ def _code_of_status(status: int) -> str:
 
 
 def _signature(reply: _Reply) -> str:
-    is_about_time = re.search(r"expired|not yet current", reply.message, re.IGNORECASE)
-    return "clock_skew" if is_about_time else "secret_mismatch"
+    if reply.says(r"expired|not yet current"):
+        return "clock_skew"
+    apart = _apart(reply)
+    is_off = apart is not None and abs(apart) > CLOCK_PATIENCE
+    return "clock_skew" if is_off else "secret_mismatch"
+
+
+def _apart(reply: _Reply) -> timedelta | None:
+    """Return how far this server's clock is ahead of AWS's, None when it does not tell."""
+    clock_of_aws = _date_of(reply)
+    return datetime.now(UTC) - clock_of_aws if clock_of_aws else None
+
+
+def _both_clocks(reply: _Reply) -> Iterator[str]:
+    clock_of_aws = _date_of(reply)
+    if clock_of_aws:
+        yield words.clocks(aws=clock_of_aws, ours=datetime.now(UTC))
+
+
+def _date_of(reply: _Reply) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(reply.date)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _rejected(reply: _Reply) -> str:
     # The second wording is that of moto and of older replies.
-    if re.search("not verified|not have authority", reply.message):
+    if reply.says("not verified|not have authority"):
         return _not_verified(reply)
-    is_paused = "paused" in reply.message.lower()
-    return "sending_paused_by_aws" if is_paused else "message_rejected"
+    return "sending_paused_by_aws" if reply.says("paused") else "message_rejected"
 
 
 def _not_verified(reply: _Reply) -> str:
     """Tell the sender's fault from the sandbox's: AWS lists who failed its check."""
-    if "MAIL FROM" in reply.message:
+    if reply.says("MAIL FROM domain"):
         return "mail_from_not_verified"
-    _, _, listed = reply.message.lower().partition("failed the check")
-    sender_is_listed = bool(reply.from_email) and reply.from_email.lower() in listed
-    recipient_is_listed = bool(reply.recipient) and reply.recipient.lower() in listed
-    if recipient_is_listed and not sender_is_listed:
-        return "recipient_not_verified"
-    return "from_not_verified"
+    failed = words.FailedIdentities.read(reply.message)
+    # The sender first: without it no recipient would get anything.
+    if failed.names(reply.from_email):
+        return "from_not_verified"
+    is_sandbox = failed.names(reply.recipient)
+    return "recipient_not_verified" if is_sandbox else "from_not_verified"
 
 
 def _bad_request(reply: _Reply) -> str:
-    is_address = re.search(r"address|domain", reply.message, re.IGNORECASE)
+    if reply.says("header|too long|length"):
+        return "message_malformed"
+    is_address = reply.says("address|domain")
     return "recipient_invalid" if is_address else "message_malformed"
 
 
 def _too_much(reply: _Reply) -> str:
     # One code stands for the rate, another for the daily quota, and v1 has one for both.
-    is_daily = "daily" in reply.message.lower()
-    return "daily_quota" if is_daily else "rate_exceeded"
+    return "daily_quota" if reply.says("daily|quota") else "rate_exceeded"
 
 
 def _limit(reply: _Reply) -> str:
-    is_rate = "rate" in reply.message.lower()
-    return "rate_exceeded" if is_rate else "daily_quota"
+    if reply.says("rate"):
+        return "rate_exceeded"
+    is_daily = reply.says("daily|quota|24.hour") or len(reply.message) < 2
+    return "daily_quota" if is_daily else "limit_reached"
 
 
-# Names of v2 without "Exception", and those of v1 that some replies still use. A
-# function decides where the same name stands for several problems.
+# Names of v2 without "Exception". A function decides where one name stands for several
+# problems.
 _BY_NAME: dict[str, str | Callable[[_Reply], str]] = {
     "UnrecognizedClient": "key_unknown",
-    "InvalidClientTokenId": "key_unknown",
-    "InvalidAccessKeyId": "key_unknown",
     "InvalidSignature": _signature,
-    "SignatureDoesNotMatch": _signature,
     "RequestTimeTooSkewed": "clock_skew",
     "RequestExpired": "clock_skew",
     "ExpiredToken": "token_expired",
@@ -253,74 +283,52 @@ _BY_NAME: dict[str, str | Callable[[_Reply], str]] = {
     "AccessDenied": "access_denied",
     "MessageRejected": _rejected,
     "SendingPaused": "sending_switched_off",
-    "AccountSendingPaused": "sending_switched_off",
-    "ConfigurationSetSendingPaused": "sending_switched_off",
     "AccountSuspended": "account_suspended",
     "MailFromDomainNotVerified": "mail_from_not_verified",
     "NotFound": "configuration_set_missing",
-    "ConfigurationSetDoesNotExist": "configuration_set_missing",
     "TooManyRequests": _too_much,
-    "Throttling": _too_much,
     "LimitExceeded": _limit,
     "BadRequest": _bad_request,
-    "InvalidParameterValue": _bad_request,
     "ServiceUnavailable": "aws_unavailable",
     "InternalServiceError": "aws_failed",
-    "InternalFailure": "aws_failed",
+}
+# What the older API and some gateways of AWS call the same
+_NAMES_OF_V1 = {
+    "InvalidClientTokenId": "UnrecognizedClient",
+    "InvalidAccessKeyId": "UnrecognizedClient",
+    "SignatureDoesNotMatch": "InvalidSignature",
+    "AccountSendingPaused": "SendingPaused",
+    "ConfigurationSetSendingPaused": "SendingPaused",
+    "ConfigurationSetDoesNotExist": "NotFound",
+    "Throttling": "TooManyRequests",
+    "InvalidParameterValue": "BadRequest",
+    "InternalFailure": "InternalServiceError",
 }
 
 
 def _values(
-    message: str, from_email: str, region: str, recipient: str
+    detail: str, from_email: str, region: str, recipient: str
 ) -> dict[str, object]:
     """Return what the texts of the catalogue may name."""
-    action = _action(message)
+    set_name = words.configuration_set(detail)
     return {
         "from_email": from_email,
         "recipient": recipient,
         "region": region,
+        "named_region": f" {region}" if region else "",
         "in_region": f" in {region}" if region else "",
         "dot_region": f".{region}" if region else "",
-        "action": action,
-        "actions": _SENDING if action.startswith("ses:Send") else f'"{action}"',
-        "cause": _cause_of_denial(message),
-        "minutes": _minutes_off(message),
+        "configuration_set": f" {set_name}" if set_name else "",
+        **_clock(words.minutes_off(detail)),
+        **words.denial(detail, from_email=from_email),
     }
 
 
-_ACTION = re.compile(r"perform:? [`']?([a-z0-9-]+:\w+)")
-# Raw MIME through SendEmail is authorised as SendRawEmail; a policy needs both.
-_SENDING = '["ses:SendEmail", "ses:SendRawEmail"]'
-
-
-def _action(message: str) -> str:
-    found = _ACTION.search(message)
-    return found[1] if found else "ses:SendRawEmail"
-
-
-def _cause_of_denial(message: str) -> str:
-    if "permissions boundary" in message:
-        return "The permissions boundary of the IAM user does not allow it."
-    if "service control policy" in message:
-        return "A service control policy of your AWS organisation forbids it."
-    if "explicit deny" in message:
-        return "A policy of the IAM user or of your organisation forbids it explicitly."
-    return "No policy of the IAM user allows it."
-
-
-# "Signature expired: T1 is now earlier than T2 (T3 - 5 min.)": T1 is this server's
-# clock, T3 that of AWS.
-_CLOCKS = re.compile(r"(\d{8}T\d{6}Z) is .*\((\d{8}T\d{6}Z) [-+]")
-
-
-def _minutes_off(message: str) -> str:
-    """Return " by 12 minutes" when AWS named both clocks, else ""."""
-    found = _CLOCKS.search(message)
-    if not found:
-        return ""
-    apart = _moment(found[1]) - _moment(found[2])
-    return f" by {round(abs(apart.total_seconds()) / 60)} minutes"
-
-
-def _moment(stamp: str) -> datetime:
-    return datetime.strptime(stamp, "%Y%m%dT%H%M%S%z")
+def _clock(minutes: int | None) -> dict[str, object]:
+    if minutes is None:
+        return {}
+    unit = "minute" if abs(minutes) == 1 else "minutes"
+    return {
+        "minutes": f" by {abs(minutes)} {unit}",
+        "slow_or_fast": "It is slow." if minutes < 0 else "It is fast.",
+    }

@@ -258,7 +258,7 @@ def test_denial_names_the_action_and_the_statement_to_add(
     fake_ses.answer = refusal(403, "AccessDeniedException", DENIED)
     problem = refused(gateway).problem
     assert "ses:SendRawEmail" in problem.title
-    assert problem.why == "No policy of the IAM user allows it."
+    assert problem.why.startswith("arn:aws:iam::123456789012:user/helpdesk may not do")
     _, _, statement = problem.fix.partition(": ")
     assert json.loads(statement)["Action"] == ["ses:SendEmail", "ses:SendRawEmail"]
 
