@@ -264,6 +264,8 @@ class DeliveryAttempt(models.Model):
 
     class Meta:
         ordering = ["number", "id"]
+        # delivery.doubt: evidence names the attempt
+        indexes = [models.Index(fields=["uid"], name="attempt_uid")]
         constraints = [
             models.UniqueConstraint(
                 fields=["message", "number"], name="attempt_number_once"

@@ -7,7 +7,7 @@ down with it (kombu tries to put it back over the lost connection).
 
 from celery import shared_task
 
-from email_settings import account_watch, worker
+from email_settings import account_watch, retention, worker
 from email_settings.delivery import pump
 
 
@@ -27,3 +27,9 @@ def heartbeat() -> None:
 def watch_account() -> None:
     """Ask AWS about the account, when it is time."""
     account_watch.look()
+
+
+@shared_task(name="outbox.prune", acks_late=False)
+def prune() -> None:
+    """Remove mail that is older than an admin wants to keep it, once a day."""
+    retention.prune()

@@ -311,6 +311,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "retention": {
+        "task": "outbox.prune",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
 }
 
 # Logging: one line a message, with the request it belongs to

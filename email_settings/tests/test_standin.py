@@ -63,7 +63,7 @@ class Aws:
         """Return the code of the problem that sending meets."""
         with pytest.raises(SendError) as caught:
             self.send(recipient, **values)  # type: ignore[arg-type]
-        return caught.value.problem.code
+        return str(caught.value.problem.code)
 
 
 @pytest.fixture
