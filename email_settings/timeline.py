@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from email_settings import alerts
+from email_settings.delivery.by_hand import MARKED_SENT
 from email_settings.models import DeliveryAttempt, OutboxMessage
 from email_settings.querysets import REHEARSAL
 
@@ -125,16 +126,33 @@ def _ending(
             )
         case State.QUEUED:
             yield Leg("run", "refresh", "Waits for the worker", "It looks every moment")
+        # Why is said by the verdict above the story, which only goes on here.
         case State.HELD if message.reason_code != REHEARSAL:
-            yield Leg("warn", "pause", "Held", message.reason or "It waits for you.")
+            yield Leg("warn", "pause", "Held", _what_ends_a_hold(message.reason_code))
         case State.UNKNOWN:
-            yield Leg("warn", "help", "Nobody knows whether it arrived", message.reason)
+            yield Leg("warn", "help", "Waits for you", "Resend it, or mark it as sent.")
         case State.FAILED:
-            yield Leg("bad", "x", "Given up", message.reason)
+            yield Leg("bad", "x", "Given up", "It is not tried again by itself.")
         case State.SUPPRESSED:
-            yield Leg("bad", "x", "Not sent", message.reason)
+            yield Leg("bad", "x", "Not sent", "This address takes no mail.")
+        case State.SENT if message.reason_code == MARKED_SENT:
+            yield Leg("ok", "check", "Marked as sent", message.reason)
         case State.CANCELLED:
             yield Leg("idle", "x", "Called back before it left", message.reason)
+
+
+def _what_ends_a_hold(reason_code: str) -> str:
+    """Say what a held message waits for, by the reason it is held for."""
+    match reason_code:
+        case "stopped_by_hand":
+            return "It leaves when an admin releases all mail."
+        case "quota_reserve" | "daily_quota":
+            return "It leaves by itself as the last 24 hours have room again."
+        case "recipient_not_verified":
+            return "It leaves when the account is out of the sandbox, or by Retry."
+        case "body_key_missing":
+            return "It leaves by itself when the key file is back."
+    return "It leaves by itself when mail works again."
 
 
 KIND_LABELS = {

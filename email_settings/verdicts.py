@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
+from email_settings.delivery.by_hand import MARKED_SENT
 from email_settings.gateway.errors import recall
 from email_settings.models import OutboxMessage
 from email_settings.querysets import REHEARSAL
 from email_settings.status import MailStatus
 
 State = OutboxMessage.State
-RETRYABLE = {State.HELD, State.FAILED, State.UNKNOWN}
+# Held messages that something else lets go than mended settings
+NOT_FOR_SETTINGS = {"stopped_by_hand", "quota_reserve", "daily_quota"}
 
 
 @dataclass(frozen=True)
@@ -65,24 +67,34 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
                 **settings if status.is_rehearsal else {},
             )
         case State.HELD:
+            is_for_settings = message.reason_code not in NOT_FOR_SETTINGS
             return Verdict(
                 "warn",
                 "pause",
                 f"Held: {title}",
                 f"{text} Nothing is lost.",
-                **settings,
+                **settings if is_for_settings else {},
             )
         case State.UNKNOWN:
             return Verdict(
                 "warn",
                 "help",
                 "Nobody knows whether it arrived",
-                f"{title} {text} A retry may make it arrive twice.",
+                f"{title} {text} Sent again, it may arrive twice.",
             )
         case State.FAILED:
             return Verdict("bad", "x-circle", f"Not sent: {title}", text)
         case State.SUPPRESSED:
-            return Verdict("bad", "x-circle", "This address takes no mail", text)
+            return Verdict(
+                "bad", "x-circle", "This address takes no mail", text or title
+            )
+        case State.SENT if message.reason_code == MARKED_SENT:
+            return Verdict(
+                "info",
+                "check",
+                "Marked as sent",
+                f"{message.reason} Amazon SES itself never said that it took it.",
+            )
     return None
 
 
@@ -114,12 +126,3 @@ def verdict_on_test(message: OutboxMessage, status: MailStatus) -> Verdict | Non
             button_url=reverse("email_settings:settings"),
         )
     return verdict_on(message, status)
-
-
-def retry_label(message: OutboxMessage, status: MailStatus) -> str:
-    """What the retry button says, "" when there is nothing to retry."""
-    if message.state not in RETRYABLE:
-        return ""
-    if is_captured(message):
-        return "" if status.is_rehearsal else "Send it now"
-    return "Retry anyway" if message.state == State.UNKNOWN else "Retry"
