@@ -14,13 +14,8 @@ from email_settings.delivery import pump
 @shared_task(name="outbox.deliver", acks_late=False)
 def deliver() -> None:
     """Send what is due, for some seconds."""
+    worker.note_schedule()
     pump.drain()
-
-
-@shared_task(name="outbox.heartbeat", acks_late=False)
-def heartbeat() -> None:
-    """Note that this worker takes tasks."""
-    worker.beat()
 
 
 @shared_task(name="outbox.watch_account", acks_late=False)

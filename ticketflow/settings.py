@@ -301,11 +301,6 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
-    "worker-heartbeat": {
-        "task": "outbox.heartbeat",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
     "account-watch": {
         "task": "outbox.watch_account",
         "schedule": 60.0,

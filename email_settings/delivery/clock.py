@@ -6,6 +6,7 @@ has one clock.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -22,7 +23,7 @@ def database_now() -> datetime:
     return now
 
 
-def now_in_sql(offset: timedelta = timedelta(0)) -> tuple[str, list[object]]:
+def now_in_sql(offset: timedelta = timedelta(0)) -> tuple[str, list[Any]]:
     """Return an expression for the time of the database, and its parameters.
 
     The time when the statement began, not its transaction: the same within a statement,

@@ -367,6 +367,14 @@ def wake_running() -> bool:
     return _turn.locked()
 
 
+def wait_until_home(seconds: float) -> bool:
+    """Wait until no pump runs in this process; False when one still does after that."""
+    if not _turn.acquire(timeout=seconds):
+        return False
+    _turn.release()
+    return True
+
+
 def _run_one(budget_seconds: float) -> bool:
     global _running, _last
     # No request ever begins in a worker, so nobody else lets go of a dead connection.

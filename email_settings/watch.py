@@ -1,0 +1,118 @@
+"""Notices that mail is due, whoever forgot to say so, and has it sent.
+
+A wake-up over the broker is faster, and may get lost with it. A message that is to be
+tried again in two seconds has nobody who wakes a worker for it. Both are found here:
+every half second one question that the index answers, and on SQLite at once when another
+process has committed. The mail is then sent by a thread of this process, so that no
+state of the broker can keep a worker from its work.
+"""
+
+import logging
+import threading
+import time
+
+from django.db import Error, close_old_connections, connection
+
+from email_settings.delivery import pump
+from email_settings.delivery.clock import now_in_sql
+from email_settings.models import Lane, OutboxMessage
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+# While what is due can't be sent, say because Redis is away
+LONGEST_LOOK_SECONDS = 5.0
+COMMIT_SECONDS = 0.05
+
+_is_wanted = threading.Event()
+
+
+def start() -> None:
+    """Begin to watch, and send what is waiting already."""
+    _is_wanted.set()
+    for work, name in ((drain_when_wanted, "outbox-drain"), (watch, "outbox-watch")):
+        threading.Thread(target=work, daemon=True, name=name).start()
+
+
+def stop() -> None:
+    """Let the threads end; pump.stopping has been set before."""
+    _is_wanted.set()
+
+
+def drain_when_wanted() -> None:
+    """Run the pump each time that the watch has found something."""
+    while not pump.stopping.is_set():
+        _is_wanted.wait()
+        _is_wanted.clear()
+        if pump.stopping.is_set():
+            return
+        try:
+            pump.drain()
+        except Exception:
+            # The outermost loop of the thread: whatever it was, the next look goes on.
+            logger.exception("watch: mail could not be sent, the next look tries again")
+            close_old_connections()
+
+
+def watch() -> None:
+    """Look whether mail is due until the worker stops."""
+    look = _Look()
+    pause = COMMIT_SECONDS if connection.vendor == "sqlite" else LOOK_SECONDS
+    while not pump.stopping.wait(pause):
+        try:
+            look.look_when_it_is_time()
+        except Error as error:
+            logger.warning("watch: the database can't be asked: %s", error)
+            connection.close()
+            pump.stopping.wait(1)
+    connection.close()
+
+
+class _Look:
+    """When it looks, and what it does about what it finds. One thread only."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self._next_at = 0.0
+        self._pause = LOOK_SECONDS
+
+    def look_when_it_is_time(self) -> None:
+        if not self._has_anybody_committed() and time.monotonic() < self._next_at:
+            return
+        if not is_something_due() or pump.wake_running():
+            self._pause = LOOK_SECONDS
+        else:
+            # When it is found again and again, sending it is of no use just now.
+            self._pause = min(self._pause * 2, LONGEST_LOOK_SECONDS)
+            _is_wanted.set()
+        self._next_at = time.monotonic() + self._pause
+
+    def _has_anybody_committed(self) -> bool:
+        """Whether another connection has committed to SQLite since the last question.
+
+        Needs no lock (https://www.sqlite.org/pragma.html#pragma_data_version).
+        """
+        if connection.vendor != "sqlite":
+            return False
+        with connection.cursor() as cursor:
+            version = cursor.execute("PRAGMA data_version").fetchone()
+        before, self._seen = self._seen, version
+        return bool(before != version)
+
+
+def is_something_due() -> bool:
+    """Return whether a message could leave now.
+
+    Asked lane by lane, because a condition on due_at alone would read every message
+    that waits for later.
+    """
+    now, parameters = now_in_sql()
+    # The state is a literal so that SQLite sees that the partial index fits.
+    in_lane = f"""EXISTS (
+        SELECT 1 FROM {OutboxMessage._meta.db_table}
+        WHERE state = 'queued' AND lane = {{lane}} AND due_at <= {now}
+    )"""  # noqa: S608  # all of it is ours
+    lanes = [in_lane.format(lane=int(lane)) for lane in Lane]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {' OR '.join(lanes)}", parameters * len(lanes))
+        return bool(cursor.fetchone()[0])
