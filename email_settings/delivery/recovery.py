@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Concat
 
+from email_settings import alerts
 from email_settings.delivery import doubt, journal
 from email_settings.delivery.clock import database_now
 from email_settings.delivery.journal import LeftBehind
@@ -127,7 +128,9 @@ def _call_unknown(message_ids: Sequence[int]) -> None:
     if not message_ids:
         return
     problem = problem_for("worker_stopped")
-    OutboxMessage.objects.filter(pk__in=message_ids, state=State.SENDING).update(
+    lost = OutboxMessage.objects.filter(pk__in=message_ids, state=State.SENDING)
+    doubted = lost.exclude(kind__in=alerts.KINDS).count()
+    lost.update(
         state=State.UNKNOWN,
         reason_code=problem.code,
         reason=problem.title,
@@ -140,6 +143,7 @@ def _call_unknown(message_ids: Sequence[int]) -> None:
     ).update(
         outcome=Result.UNKNOWN, finished_at=database_now(), error_code=problem.code
     )
+    alerts.mails_in_doubt(doubted)
 
 
 # What waited too long

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from email_settings import pacing
+from email_settings import alerts, pacing
 from email_settings.delivery import doubt, hold
 from email_settings.delivery.bulk import update_rows
 from email_settings.delivery.claim import Claim
@@ -171,6 +171,13 @@ def settle(outcomes: Sequence[Outcome]) -> None:
     wipe_secrets([message.pk for message in messages if message.is_secret])
     for outcome, verdict in judged:
         _judge_account(outcome, verdict, is_paused=is_paused)
+    alerts.mails_in_doubt(
+        sum(
+            verdict.state == State.UNKNOWN
+            and outcome.claim.message.kind not in alerts.KINDS
+            for outcome, verdict in judged
+        )
+    )
 
 
 def _account_of_now(outcomes: Sequence[Outcome]) -> SesSettings | None:
@@ -240,6 +247,6 @@ def _attempt_values(outcome: Outcome, verdict: Verdict) -> dict[str, Any]:
         "outcome": verdict.result.value,
         "finished_at": outcome.finished_at,
         "error_code": error.problem.code if error else "",
-        "error_detail": error.detail if error else "",
+        "error_detail": error.record if error else "",
         "ses_message_id": outcome.ses_message_id,
     }

@@ -2,7 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -116,21 +116,23 @@ def _summarise(
         state.sent_last_24_hours = sending.sent_last_24_hours
         state.is_from_verified = sending.is_from_verified
         errors.extend(sending.errors)
-    problems = (_in_context(error.problem, state, credentials) for error in errors)
+    problems = (_in_context(error, state, credentials) for error in errors)
     unique = {problem.code: problem for problem in problems if problem is not None}
     state.problems = list(unique.values())
     return state
 
 
 def _in_context(
-    problem: Problem, state: AccountState, credentials: Credentials
+    error: SendError, state: AccountState, credentials: Credentials
 ) -> Problem | None:
     """Read one answer in the light of the other; None when it means nothing."""
+    problem = replace(error.problem, words=error.record)
     if not state.account_id:
         return problem
     if problem.code == "key_unknown":
         # STS knows the key, so it is the region that does not.
-        return problem_for("region_not_enabled", region=credentials.region)
+        problem = problem_for("region_not_enabled", region=credentials.region)
+        return replace(problem, words=error.record)
     # AWS itself answers, so an answer that can't be read is nobody's proxy.
     return None if problem.code == "not_aws" else problem
 
@@ -160,7 +162,10 @@ def _explain(error: Exception, *, region: str, from_email: str = "") -> SendErro
     else:
         code = "not_aws"
     return SendError(
-        problem_for(code, dot_region=f".{region}"), detail=found.detail, code=found.code
+        problem_for(code, dot_region=f".{region}"),
+        detail=found.detail,
+        code=found.code,
+        request_id=found.request_id,
     )
 
 

@@ -11,8 +11,11 @@ from django.template import TemplateDoesNotExist
 from django.utils import timezone
 
 from email_settings import alerts, outbox
+from email_settings.delivery import recovery
+from email_settings.delivery.settle import Outcome, settle
+from email_settings.gateway.errors import SendError, problem_for
 from email_settings.models import Brand, Lane, OutboxMessage, SesSettings
-from email_settings.tests.builders import make_message, make_settings
+from email_settings.tests.builders import make_claim, make_message, make_settings
 
 ACTIVITY = "https://help.example.com/admin-panel/email-activity/"
 
@@ -152,3 +155,34 @@ def test_alert_that_fails_stops_no_other_mail(
     alerts.mail_was_held(held_settings(minutes=51), released=1)
     assert [message.subject for message in OutboxMessage.objects.all()] == ["A reply"]
     assert "the admins could not be told" in caplog.text
+
+
+def test_mail_that_a_dead_worker_left_in_doubt_is_told(
+    brand: Brand, admin: Any
+) -> None:
+    sender = make_settings()
+    claim = make_claim(make_message(), sender)
+    alert = make_message()
+    OutboxMessage.objects.filter(pk=alert.pk).update(kind=alerts.WAS_HELD)
+    make_claim(OutboxMessage.objects.get(pk=alert.pk), sender)
+    OutboxMessage.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    recovery.recover()
+    claim.message.refresh_from_db()
+    assert claim.message.state == OutboxMessage.State.UNKNOWN
+    (told_of,) = OutboxMessage.objects.filter(kind=alerts.IN_DOUBT)
+    assert "whether 1 message arrived" in told_of.subject
+
+
+def test_mail_without_an_answer_is_told(brand: Brand, admin: Any) -> None:
+    claim = make_claim(make_message(), make_settings())
+    settle([Outcome(claim, error=SendError(problem_for("no_answer")))])
+    assert OutboxMessage.objects.filter(kind=alerts.IN_DOUBT).count() == 1
+
+
+def test_alert_in_doubt_raises_no_alert(brand: Brand, admin: Any) -> None:
+    message = make_message()
+    message.kind = alerts.IN_DOUBT
+    claim = make_claim(message, make_settings())
+    OutboxMessage.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    settle([Outcome(claim, error=SendError(problem_for("no_answer")))])
+    assert OutboxMessage.objects.count() == 1

@@ -7,7 +7,7 @@ import pytest
 
 from email_settings.credentials import Credentials
 from email_settings.gateway.probe import AccountState, check_account
-from email_settings.tests.fake_ses import Answer, FakeSes, page, refusal
+from email_settings.tests.fake_ses import REQUEST_ID, Answer, FakeSes, page, refusal
 
 FROM = "help@desk.larkfield.example"
 UNKNOWN_KEY = "The security token included in the request is invalid."
@@ -182,3 +182,14 @@ def test_answer_comes_in_time_even_when_aws_hangs(
     assert time.monotonic() - began < 3.8
     assert state.account_id == "123456789012"
     assert codes(state) == ["connect_timeout"]
+
+
+def test_problem_carries_the_words_of_aws_for_its_support(
+    aws: FakeSes, credentials: Credentials
+) -> None:
+    aws.routes = {"/": WHO_REFUSED}
+    aws.answer = refusal(403, "UnrecognizedClientException", UNKNOWN_KEY)
+    (problem,) = check_account(credentials, FROM).problems
+    assert problem.words == (
+        f"UnrecognizedClientException: {UNKNOWN_KEY}\nAWS request ID: {REQUEST_ID}"
+    )
