@@ -461,7 +461,7 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.UNKNOWN,
             "The answer had no message ID.",
             "Amazon SES always gives one, so a proxy or a sign-in page may have answered instead.",
-            "Ask the recipient whether it arrived. If it did, mark it as sent; if not, resend it. Let this server reach email{dot_region}.amazonaws.com directly.",
+            "Ask the recipient whether it arrived. If it did, mark it as sent; if not, resend it. Let this server reach amazonaws.com directly.",
         ),
         _problem(
             "worker_stopped",

@@ -21,6 +21,9 @@ class Answer:
     error: str = ""  # the code, as x-amzn-ErrorType
     is_from_aws: bool = True  # AWS numbers its replies
     hangs: bool = False
+    breaks: bool = False  # the request was taken, and the connection ends
+    missing: int = 0  # bytes that are promised and never come
+    date: str = ""  # the clock of AWS as in HTTP, "" for the real one
 
     @property
     def headers(self) -> dict[str, str]:
@@ -95,13 +98,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.let_go.wait()
             self.close_connection = True
             return
+        if answer.breaks:
+            self.close_connection = True
+            return
         content = answer.body.encode()
-        self.send_response(answer.status)
+        self.send_response_only(answer.status)
+        self.send_header("Date", answer.date or self.date_time_string())
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) + answer.missing))
         self.end_headers()
         self.wfile.write(content)
+        if answer.missing:
+            self.close_connection = True
 
     do_GET = do_POST  # noqa: N815  # the name that http.server looks for
 
