@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from email_settings.models import OutboxMessage, SesSettings
 from ticketflow.errors import DomainError
@@ -126,6 +126,24 @@ def sealed_messages() -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(
         is_secret=True, state__in=_UNFINISHED_STATES
     ).exclude(text_body="")
+
+
+def why_unreadable(settings_row: SesSettings) -> str:
+    """Say why the stored secret can't be read, "" when it can or there is none."""
+    sealed = sealed_in(settings_row)
+    return sealed[0].why_unreadable() if sealed else ""
+
+
+def with_known_key(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
+    """Return those whose sealed body names a key that is in the key file now."""
+    try:
+        known = encryption.key_ids()
+    except encryption.EncryptionError:
+        return messages.none()
+    names_one = Q()
+    for key_id in known:
+        names_one |= Q(text_body__startswith=encryption.prefix_of(key_id))
+    return messages.filter(names_one, is_secret=True)
 
 
 def seal_body(message: OutboxMessage) -> None:

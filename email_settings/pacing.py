@@ -9,7 +9,6 @@ that is late can't bunch up with the next one. Who keeps the clock:
 """
 
 import collections
-import functools
 import math
 import threading
 import time
@@ -171,6 +170,9 @@ class _Turns:
         """Take a turn and return 0 or less, or return how long there is none."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Let go of what it holds open; the next turn opens it again."""
+
     def _away(self, error: Exception) -> SendError:
         """Without its clock nothing leaves: it could be too fast."""
         self._away_until = time.monotonic() + AWAY_SECONDS
@@ -282,12 +284,12 @@ class DatabasePace(_Turns):
         try:
             return self._seconds_to_wait()
         except DatabaseError as error:
-            self.close()
+            self._connection.close()
             raise self._away(error) from error
 
     def close(self) -> None:
-        """Let go of the connection; the next turn makes a new one."""
-        self._connection.close()
+        with self._turn:
+            self._connection.close()
 
     def _seconds_to_wait(self) -> float:
         apart = WINDOW_SECONDS / self._rate
@@ -320,10 +322,28 @@ def pace_for(sender: SesSettings) -> Pace:
     return pace
 
 
-@functools.lru_cache(maxsize=4)
+# One for each account that this process has sent through: what started is remembered.
+_paces: dict[tuple[str, str, str], _Turns] = {}
+_making = threading.Lock()
+
+
 def _pace_of(redis_url: str, vendor: str, account: str) -> _Turns:
+    key = (redis_url, vendor, account)
+    with _making:
+        if key not in _paces:
+            _paces[key] = _new_pace(*key)
+        return _paces[key]
+
+
+def _new_pace(redis_url: str, vendor: str, account: str) -> _Turns:
     if redis_url:
         return RedisPace(SLOWEST_RATE, url=redis_url, account=account)
     if vendor == "postgresql":
         return DatabasePace(SLOWEST_RATE, account=account)
     return LocalPace(SLOWEST_RATE)
+
+
+def close_paces() -> None:
+    """Let go of what the paces of this process hold open."""
+    for pace in list(_paces.values()):
+        pace.close()

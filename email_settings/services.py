@@ -89,7 +89,7 @@ def check_and_save_settings(
         actor=actor,
         values=values,
         state=state,
-        checked_secret=stored.secret_access_key_encrypted,
+        checked_secret=secret,
     )
 
 
@@ -99,13 +99,13 @@ def _save_settings(
     actor: AbstractBaseUser,
     values: SettingsInput,
     state: AccountState,
-    checked_secret: str,
+    checked_secret: Secret,
 ) -> SesSettings:
     row = SesSettings.load_to_change()
     row.access_key_id = values.access_key_id
     if values.secret:
         credentials.store_secret(row, values.secret.reveal())
-    elif row.secret_access_key_encrypted != checked_secret:
+    elif credentials.read_secret(row).reveal() != checked_secret.reveal():
         raise SettingsChangedError(
             "Somebody else saved another secret in this very moment. Nothing of yours "
             "was saved. Reload the page and look at the settings first."

@@ -16,7 +16,6 @@ from email_settings import credentials
 from email_settings.gateway.errors import recall
 from email_settings.models import Lane, OutboxMessage, SesSettings, WorkerHeartbeat
 from email_settings.querysets import REHEARSAL
-from ticketflow.lib.encryption import EncryptionError
 
 # A worker writes its heartbeat every ten seconds; three in a row must have been missed.
 WORKER_SILENCE = timedelta(seconds=35)
@@ -145,13 +144,7 @@ class MailStatus:
 
         Asks the key file and no table.
         """
-        if not self.settings.secret_access_key_encrypted:
-            return ""
-        try:
-            credentials.read_secret(self.settings)
-        except EncryptionError as error:
-            return str(error)
-        return ""
+        return credentials.why_unreadable(self.settings)
 
     # What waits
 
@@ -232,9 +225,6 @@ class MailStatus:
     def _figures(self) -> _Figures:
         now = timezone.now()
         with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                # It takes the counts for dear, and compiles for longer than they take.
-                cursor.execute("SET jit = off")
             adapted = connection.ops.adapt_datetimefield_value(now)
             cursor.execute(_figures_sql(), [adapted, adapted])
             rows = [_Row(*row) for row in cursor.fetchall()]

@@ -88,6 +88,12 @@ if _DATABASE_URL:
             "CONN_HEALTH_CHECKS": True,
         }
     }
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        # PostgreSQL takes the counts of a page for dear, and would compile them for
+        # longer than they take.
+        DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+            "options", "-c jit=off"
+        )
 else:
     DATABASES = {
         "default": {

@@ -22,7 +22,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from email_settings import alerts
+from email_settings import alerts, credentials
 from email_settings.gateway.errors import (
     CATALOGUE,
     ErrorClass,
@@ -40,8 +40,11 @@ AT_ONCE = 1_000
 STOPPED = "stopped_by_hand"
 RESERVE = "quota_reserve"
 SANDBOX = "recipient_not_verified"
+BODY_KEY = "body_key_missing"
 # What is held for one of these does not wait for the account.
-KEPT_APART = ("rehearsal", STOPPED, RESERVE, SANDBOX)
+KEPT_APART = ("rehearsal", STOPPED, RESERVE, SANDBOX, BODY_KEY)
+# A look into the key file tells whether these are mended; no message has to be tried.
+KEY_TROUBLE = ("encryption_key_missing", "key_file_unusable")
 
 QUOTA_USED_UP = "daily_quota"
 # AWS can't be reached: mail that is due stays queued, and nothing is parked.
@@ -93,6 +96,8 @@ def probe_interval(code: str, held_for: timedelta) -> timedelta:
         return min(max(held_for, FIRST_PAUSE), LONGEST_PAUSE)
     if code == QUOTA_USED_UP:
         return PROBE_QUOTA_EVERY
+    if code in KEY_TROUBLE:
+        return FIRST_PAUSE
     later = (every for since, every in PROBE_EVERY_LATER if held_for >= since)
     return next(later, PROBE_EVERY)
 
@@ -105,6 +110,8 @@ def take_turn_to_probe() -> bool:
     now = timezone.now()
     sender = SesSettings.load()
     if not sender.hold_code:
+        return False
+    if sender.hold_code in KEY_TROUBLE and credentials.why_unreadable(sender):
         return False
     held_for = now - (sender.held_since or now)
     return bool(
@@ -276,6 +283,8 @@ def release_what_may_go(
     for reason_code in held_reasons():
         most = _how_many_may_go(reason_code, sender, quota)
         waiting = releasable(reason_code).filter(due_at__lte=waiting_since)
+        if reason_code == BODY_KEY:
+            waiting = credentials.with_known_key(waiting)
         if most > 0 and (released := _queue(waiting, most)):
             return released
     return 0
@@ -299,6 +308,8 @@ def _how_many_may_go(reason_code: str, sender: SesSettings, quota: Quota | None)
         return 0 if sender.stopped_at else AT_ONCE
     if reason_code == RESERVE:
         return _room_for_more(quota)
+    if reason_code == BODY_KEY and not sender.hold_code:
+        return AT_ONCE
     if reason_code in KEPT_APART or sender.hold_code:
         return 0
     return AT_ONCE

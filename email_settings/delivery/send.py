@@ -12,7 +12,7 @@ from email_settings.gateway.base import Gateway, Outgoing
 from email_settings.gateway.errors import SendError, problem_for
 from email_settings.models import SesSettings
 from email_settings.pacing import Pace
-from ticketflow.lib.encryption import EncryptionError
+from ticketflow.lib.encryption import EncryptionError, TamperedError
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +83,11 @@ def _outgoing(claim: Claim) -> Outgoing:
     message = claim.message
     try:
         text, html = credentials.open_body(message)
-    except EncryptionError as error:
-        # This message's own fault: the keys of the account may be perfectly fine.
+    # This message's own fault: the keys of the account may be perfectly fine.
+    except TamperedError as error:
         raise _ours("body_unreadable", error) from error
+    except EncryptionError as error:
+        raise SendError(problem_for("body_key_missing"), detail=str(error)) from error
     try:
         recipient = mime.ascii_address(message.recipient)
         content = mime.build_mime(message, sender=claim.sender, text=text, html=html)

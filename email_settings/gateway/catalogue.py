@@ -16,7 +16,7 @@ class ErrorClass(Enum):
     CONFIG = "config"  # all mail is held until the settings or the account are mended
     IAM = "iam"  # the same, and a permission is what is missing
     QUOTA = "quota"  # all mail is held until the daily window has room
-    SANDBOX = "sandbox"  # this message waits until the account leaves the sandbox
+    SANDBOX = "sandbox"  # this message alone waits: for the sandbox's end, or for a key
     RATE = "rate"  # too fast: again in a moment, no attempt counted
     MSG = "msg"  # this message will never be taken; the others are fine
     NOTSENT = "notsent"  # it never left: tried again later
@@ -191,6 +191,13 @@ CATALOGUE: dict[str, Problem] = {
             "The stored secret can't be read: the key {key_id} is missing.",
             "The key file of this installation was replaced, or not restored with its database.",
             "Put the old key file back, or type the AWS Secret Access Key in again under Email Settings.",
+        ),
+        _problem(
+            "key_file_unusable",
+            ErrorClass.CONFIG,
+            "The key file of this installation can't be used.",
+            "Its permissions or its content are not as they must be.",
+            "Run manage.py doctor: it says what to change. Mail then leaves by itself.",
         ),
         _problem(
             "secret_unreadable",
@@ -388,8 +395,15 @@ CATALOGUE: dict[str, Problem] = {
             "body_unreadable",
             ErrorClass.MSG,
             "The stored content of this message can't be read.",
-            "It was encrypted with a key that is not in the key file any more.",
+            "It was changed, or copied from another message.",
             "Do again what the mail was about, and a new one is made.",
+        ),
+        _problem(
+            "body_key_missing",
+            ErrorClass.SANDBOX,
+            "The stored content of this message can't be read now.",
+            "It was encrypted with a key that is not in the key file.",
+            "Put the old key file back: the message then leaves by itself. If it is gone for good, do again what the mail was about, and a new one is made.",
         ),
         _problem(
             "request_refused",

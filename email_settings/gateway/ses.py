@@ -18,7 +18,7 @@ from email_settings.gateway import wire
 from email_settings.gateway.base import Outgoing
 from email_settings.gateway.errors import SendError, explain, problem_for
 from email_settings.models import SesSettings
-from ticketflow.lib.encryption import EncryptionError, KeyMissingError
+from ticketflow.lib.encryption import EncryptionError, KeyFileError, KeyMissingError
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -145,5 +145,7 @@ def _credentials_of(settings_row: SesSettings) -> Credentials:
     except KeyMissingError as error:
         problem = problem_for("encryption_key_missing", key_id=error.key_id)
         raise SendError(problem, detail=str(error)) from error
+    except KeyFileError as error:
+        raise SendError(problem_for("key_file_unusable"), detail=str(error)) from error
     except EncryptionError as error:
         raise SendError(problem_for("secret_unreadable"), detail=str(error)) from error

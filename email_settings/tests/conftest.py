@@ -9,9 +9,17 @@ import pytest
 from django.test import Client
 from moto.server import ThreadedMotoServer
 
+from email_settings import pacing
 from email_settings.credentials import Credentials, Secret
 from email_settings.tests.builders import ACCESS_KEY_ID, SECRET
 from email_settings.tests.fake_ses import FakeSes, running_fake_ses
+
+
+@pytest.fixture(autouse=True)
+def no_pace_stays_open() -> Iterator[None]:
+    """The pace of PostgreSQL has a connection of its own, to the tests' database too."""
+    yield
+    pacing.close_paces()
 
 
 @pytest.fixture

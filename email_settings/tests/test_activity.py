@@ -231,4 +231,4 @@ def test_list_costs_the_same_for_one_and_for_many(
     assert cost() == for_one
     # Session, user and brand; settings and figures; the list, its counts, doubts by
     # lane, the last hour, its failures.
-    assert for_one <= 11
+    assert for_one <= 10

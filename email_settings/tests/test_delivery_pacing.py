@@ -106,7 +106,7 @@ def one_worker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The paces of an embedded installation, none of them made yet."""
     settings.REDIS_URL = ""
     monkeypatch.setattr("email_settings.pacing.connection.vendor", "sqlite")
-    pacing._pace_of.cache_clear()
+    pacing._paces.clear()
 
 
 def live(**values: Any) -> SesSettings:

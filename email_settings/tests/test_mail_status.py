@@ -320,9 +320,7 @@ def test_status_takes_two_queries(
     for _ in range(10):
         capture()
     make_message()
-    # On PostgreSQL a SET goes before the second one.
-    expected = 3 if connection.vendor == "postgresql" else 2
-    with django_assert_num_queries(expected):  # type: ignore[operator]
+    with django_assert_num_queries(2):  # type: ignore[operator]
         status = MailStatus()
         assert status.is_rehearsal is False
         assert status.hold is None

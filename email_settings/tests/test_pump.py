@@ -20,6 +20,7 @@ from email_settings.models import DeliveryAttempt, Lane, OutboxMessage, SesSetti
 from email_settings.pacing import LocalPace, NoPace, Pace
 from email_settings.tests.builders import make_message, make_settings
 from email_settings.tests.fake_ses import FakeGateway
+from ticketflow.lib import encryption
 
 pytestmark = pytest.mark.django_db
 
@@ -109,7 +110,8 @@ def test_secret_body_is_opened_for_the_mail_only() -> None:
 def test_secret_body_that_can_not_be_read_fails_alone() -> None:
     make_settings()
     broken, fine = make_message(is_secret=True), make_message()
-    OutboxMessage.objects.filter(pk=broken.pk).update(text_body="v1:00000000:AAAA")
+    damaged = f"{encryption.prefix_of(encryption.current_key_id())}AAAA"
+    OutboxMessage.objects.filter(pk=broken.pk).update(text_body=damaged)
     run(FakeGateway())
     broken.refresh_from_db()
     fine.refresh_from_db()

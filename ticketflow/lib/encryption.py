@@ -77,7 +77,7 @@ def encrypt(plaintext: str, *, context: str) -> str:
     key_id, key = next(iter(_read_keys().items()))
     nonce = os.urandom(NONCE_BYTES)
     sealed = AESGCM(key).encrypt(nonce, plaintext.encode(), _bound_to(context))
-    return f"{FORMAT}:{key_id}:{base64.b64encode(nonce + sealed).decode()}"
+    return f"{prefix_of(key_id)}{base64.b64encode(nonce + sealed).decode()}"
 
 
 def decrypt(stored: str, *, context: str) -> str:
@@ -104,6 +104,11 @@ def decrypt(stored: str, *, context: str) -> str:
     except (InvalidTag, ValueError):
         raise TamperedError from None
     return plaintext.decode()
+
+
+def prefix_of(key_id: str) -> str:
+    """Return what every stored form that needs this key begins with."""
+    return f"{FORMAT}:{key_id}:"
 
 
 def key_id_of(stored: str) -> str:
