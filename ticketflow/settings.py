@@ -148,6 +148,8 @@ TEMPLATES = [
     }
 ]
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+# Error pages and error mails, under DEBUG too
+DEFAULT_EXCEPTION_REPORTER_FILTER = "ticketflow.lib.exception_filter.HiddenValuesFilter"
 
 # People and sessions
 
