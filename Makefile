@@ -4,6 +4,7 @@
 #   make demo   the same with invented tickets and a stand-in for AWS, in var/demo/
 #   make test   run the tests
 #   make lint   run the checkers
+#   make test-faults   kill and stop real processes again and again, half an hour at most
 #   make clean  remove .venv/ and what tools leave behind, never your data
 
 SHELL := /bin/sh
@@ -12,7 +13,7 @@ PY := .venv/bin/python
 DEMO := $(CURDIR)/var/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint lock clean venv venv-dev
+.PHONY: help run demo test test-faults lint lock clean venv venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -25,6 +26,11 @@ demo: venv
 
 test: venv-dev
 	@$(PY) -m pytest -n auto $(ARGS)
+
+# One after the other: each run keeps both cores busy, and time limits are real.
+test-faults: venv-dev
+	@FAULT_REPEATS="$${FAULT_REPEATS:-25}" FAULT_MINUTES="$${FAULT_MINUTES:-28}" \
+	$(PY) -m pytest -m faults $(ARGS) email_settings/tests/faults
 
 lint: venv-dev
 	@set -e; say() { echo; echo "== $$*"; "$$@"; }; PATH="$(CURDIR)/.venv/bin:$$PATH"; \
