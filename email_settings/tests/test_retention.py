@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from email_settings import retention
@@ -82,3 +84,13 @@ def test_it_is_done_once_a_day() -> None:
     assert retention.prune() == 0
     SesSettings.objects.update(pruned_at=timezone.now() - timedelta(hours=25))
     assert retention.prune() == 1
+
+
+def test_page_says_what_was_removed(panel: Client) -> None:
+    keep_for(90)
+    url = reverse("email_settings:settings")
+    assert "Old mail was last looked for" not in panel.get(url).content.decode()
+    aged(State.SENT, days=100)
+    retention.prune()
+    page = panel.get(url).content.decode()
+    assert "1 message was removed" in page
