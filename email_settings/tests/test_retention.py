@@ -93,4 +93,4 @@ def test_page_says_what_was_removed(panel: Client) -> None:
     aged(State.SENT, days=100)
     retention.prune()
     page = panel.get(url).content.decode()
-    assert "1 message was removed" in page
+    assert "1\xa0message was removed" in page
