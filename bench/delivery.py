@@ -1,6 +1,6 @@
 """How fast mail leaves, next to the least that it could cost.
 
-    python bench/delivery.py            a table, in about four minutes
+    python bench/delivery.py            a table, in about seven minutes
     python bench/delivery.py --quick    shorter and less exact, in about one
     python bench/delivery.py --json     one JSON object instead of the table
 
