@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
@@ -18,6 +17,7 @@ from email_settings.gateway.errors import (
     explain,
     problem_for,
 )
+from email_settings.gateway.sessions import session_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -142,14 +142,6 @@ def _too_slow(credentials: Credentials) -> SendError:
     return SendError(problem, detail="No answer in time")
 
 
-def _session(credentials: Credentials) -> boto3.session.Session:
-    return boto3.session.Session(
-        aws_access_key_id=credentials.access_key_id,
-        aws_secret_access_key=credentials.secret.reveal(),
-        region_name=credentials.region,
-    )
-
-
 def _explain(error: Exception, *, region: str, from_email: str = "") -> SendError:
     """Return the problem behind a question; one without an answer has changed nothing."""
     found = explain(error, from_email=from_email, region=region)
@@ -172,7 +164,7 @@ def _explain(error: Exception, *, region: str, from_email: str = "") -> SendErro
 def _ask_who(credentials: Credentials) -> _Identity | SendError:
     """Ask STS, which needs no permission and knows keys of regions not enabled."""
     try:
-        session = _session(credentials)
+        session = session_of(credentials)
         partition = session.get_partition_for_region(credentials.region)
         region = "us-east-1" if partition == "aws" else credentials.region
         client = session.client("sts", region_name=region, config=_CONFIG)
@@ -185,7 +177,7 @@ def _ask_who(credentials: Credentials) -> _Identity | SendError:
 def _ask_ses(credentials: Credentials, from_email: str) -> _Sending:
     sending = _Sending()
     try:
-        client = _session(credentials).client("sesv2", config=_CONFIG)
+        client = session_of(credentials).client("sesv2", config=_CONFIG)
     except _SDK_ERRORS as error:
         sending.errors.append(_explain(error, region=credentials.region))
         return sending

@@ -4,7 +4,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -17,6 +16,7 @@ from email_settings.credentials import (
 from email_settings.gateway import wire
 from email_settings.gateway.base import Outgoing
 from email_settings.gateway.errors import SendError, explain, problem_for
+from email_settings.gateway.sessions import session_of
 from email_settings.models import SesSettings
 from ticketflow.lib.encryption import EncryptionError, KeyFileError, KeyMissingError
 
@@ -80,11 +80,7 @@ def make_client(credentials: Credentials, *, slots: int) -> "SESV2Client":
     The SDK's own retries are off: after a timeout it would post the mail again, and
     SES has no token that would make the second post harmless.
     """
-    client = boto3.session.Session(
-        aws_access_key_id=credentials.access_key_id,
-        aws_secret_access_key=credentials.secret.reveal(),
-        region_name=credentials.region,
-    ).client(
+    client = session_of(credentials).client(
         "sesv2",
         config=Config(
             retries={"total_max_attempts": 1},
