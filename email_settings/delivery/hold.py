@@ -5,8 +5,9 @@
 - the account is broken or its quota is used up. One message now and then is tried, so
   that a mended account is noticed without anybody pressing a button, and a broken one
   is not stormed;
-- AWS can't be reached. What is due stays queued, and one message is tried after 5
-  seconds, 10, 20 and so on;
+- AWS can't be reached, or gives no clear answer. What is due stays queued, and one
+  message is tried after 5 seconds, 10, 20 and so on; where that one may be left in
+  doubt, no more often than for a broken account;
 - an admin holds it by hand. Nothing is tried.
 
 However many messages there are, each of these functions changes a part of them in one
@@ -47,6 +48,8 @@ KEPT_APART = ("rehearsal", STOPPED, RESERVE, SANDBOX, BODY_KEY)
 KEY_TROUBLE = ("encryption_key_missing", "key_file_unusable")
 
 QUOTA_USED_UP = "daily_quota"
+# Mail goes out and no answer comes: each further message would be one more in doubt.
+SILENT = "aws_silent"
 # AWS can't be reached: mail that is due stays queued, and nothing is parked.
 UNREACHABLE = frozenset(
     problem.code
@@ -92,7 +95,7 @@ def hold_all(error: SendError, *, version: int) -> None:
 
 def probe_interval(code: str, held_for: timedelta) -> timedelta:
     """Return how long to wait until one message is tried again. A pure function."""
-    if code in UNREACHABLE:
+    if code in UNREACHABLE and code != SILENT:
         return min(max(held_for, FIRST_PAUSE), LONGEST_PAUSE)
     if code == QUOTA_USED_UP:
         return PROBE_QUOTA_EVERY

@@ -50,7 +50,11 @@ class Verdict:
 
 
 class Streak:
-    """How many calls in a row found no AWS. One a process, as its network is."""
+    """How many calls in a row got no clear word of AWS. One a process, as its network is.
+
+    A network or an AWS that takes mail and never answers would otherwise turn all that
+    waits into mail in doubt.
+    """
 
     LONGEST = 10
 
@@ -59,7 +63,7 @@ class Streak:
 
     def note(self, outcome: Outcome) -> bool:
         """Count the outcome and return whether it is time to stop trying."""
-        if is_unreachable(outcome):
+        if has_no_clear_word(outcome):
             self.length += 1
         elif has_answered(outcome):
             self.length = 0
@@ -75,6 +79,17 @@ _streak = Streak()
 def is_unreachable(outcome: Outcome) -> bool:
     """Whether the call found no AWS, which is no fault of the message."""
     return outcome.error is not None and outcome.error.problem.code in hold.UNREACHABLE
+
+
+def has_no_clear_word(outcome: Outcome) -> bool:
+    """Whether nobody said yes or no: AWS was not found, or said nothing of use."""
+    return is_unreachable(outcome) or _is_in_doubt(outcome)
+
+
+def _is_in_doubt(outcome: Outcome) -> bool:
+    return (
+        outcome.error is not None and outcome.error.problem.kind is ErrorClass.UNKNOWN
+    )
 
 
 def has_answered(outcome: Outcome) -> bool:
@@ -184,7 +199,7 @@ def _account_of_now(outcomes: Sequence[Outcome]) -> SesSettings | None:
     """Return the settings of now, if what follows from an outcome depends on them."""
     if any(
         outcome.claim.is_probe
-        or is_unreachable(outcome)
+        or has_no_clear_word(outcome)
         or (outcome.error and outcome.error.problem.holds_all_mail)
         for outcome in outcomes
     ):
@@ -199,9 +214,9 @@ def _judge_account(outcome: Outcome, verdict: Verdict, *, is_paused: bool) -> No
     if error and verdict.state == State.HELD and error.problem.holds_all_mail:
         logger.warning("outbox: all mail is held: %s", error)
         hold.hold_all(error, version=version)
-    elif error and is_unreachable(outcome) and (must_pause or is_paused):
+    elif error and has_no_clear_word(outcome) and (must_pause or is_paused):
         logger.warning("outbox: mail waits, AWS can't be reached: %s", error)
-        hold.hold_all(error, version=version)
+        hold.hold_all(_why_all_waits(error), version=version)
     elif outcome.claim.is_probe and _is_mended(outcome, is_paused=is_paused):
         released = hold.lift()
         logger.info("outbox: mail leaves again, %s messages released", released)
@@ -214,6 +229,13 @@ def _judge_account(outcome: Outcome, verdict: Verdict, *, is_paused: bool) -> No
             verdict.state,
             error,
         )
+
+
+def _why_all_waits(error: SendError) -> SendError:
+    """Return what the error of one message says about AWS itself."""
+    if error.problem.kind is ErrorClass.UNKNOWN:
+        return SendError(problem_for(hold.SILENT), detail=error.detail, code=error.code)
+    return error
 
 
 def _is_mended(outcome: Outcome, *, is_paused: bool) -> bool:

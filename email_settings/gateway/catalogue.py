@@ -455,6 +455,13 @@ CATALOGUE: dict[str, Problem] = {
             "A proxy or a sign-in page sits between this server and AWS: its reply carries no AWS request number.",
             "Let this server reach email{dot_region}.amazonaws.com directly.",
         ),
+        _problem(
+            "aws_silent",
+            ErrorClass.NOTSENT,
+            "Amazon SES takes mail and gives no clear answer.",
+            "Several messages in a row went out and nobody knows whether they arrived, so no more are risked for now. Most often a proxy or a firewall cuts connections, or AWS has trouble in this region.",
+            "Look at the proxy and the firewall on the way to email{dot_region}.amazonaws.com, port 443, and at health.aws.amazon.com. One message is tried now and then, and all the others follow when it gets through.",
+        ),
         # It may have left
         _problem(
             "no_answer",

@@ -191,6 +191,9 @@ def test_lift_frees_a_part_and_the_pump_the_rest(
         ("cannot_connect", 0, 5),
         ("cannot_connect", 1, 60),
         ("cannot_connect", 600, 300),
+        # Each of these tries may be one more in doubt.
+        (hold.SILENT, 0, 60),
+        (hold.SILENT, 600, 600),
     ],
 )
 def test_probes_become_fewer(code: str, minutes: float, expected: float) -> None:
@@ -251,6 +254,51 @@ def test_answer_of_aws_ends_the_row_of_failures() -> None:
     assert SesSettings.load().hold_code == ""
     settle.settle([outcome("cannot_connect")])
     assert SesSettings.load().hold_code == "cannot_connect"
+
+
+@pytest.mark.parametrize("code", ["no_answer", "aws_failed", "empty_answer"])
+def test_ten_in_a_row_in_doubt_pause_all_mail_as_well(code: str) -> None:
+    """An AWS that takes mail and never answers would put the whole backlog in doubt."""
+    make_settings()
+    make_many(60)
+    gateway = FakeGateway(error=error(code, request_id="0f0f"))
+    run(gateway)
+    assert SesSettings.load().hold_code == hold.SILENT
+    in_doubt = states()[State.UNKNOWN]
+    assert in_doubt < 10 + 10  # and what was on the wire
+    assert states() == {State.UNKNOWN: in_doubt, State.QUEUED: 60 - in_doubt}
+    # No clear answer to the probe either: it alone is risked.
+    hold.probe_now()
+    run(gateway)
+    assert states()[State.UNKNOWN] == in_doubt + 1
+    run(gateway)
+    assert states()[State.UNKNOWN] == in_doubt + 1
+    gateway.error = None
+    hold.probe_now()
+    run(gateway)
+    assert SesSettings.load().hold_code == ""
+    assert states() == {State.UNKNOWN: in_doubt + 1, State.SENT: 59 - in_doubt}
+
+
+def test_doubt_and_no_aws_in_turn_pause_all_mail() -> None:
+    make_settings()
+    settle.settle([outcome("no_answer"), outcome("cannot_connect")] * 5)
+    assert SesSettings.load().hold_code == "cannot_connect"
+
+
+def test_doubt_now_and_then_pauses_nobody() -> None:
+    make_settings()
+    for _ in range(3):
+        settle.settle([outcome("no_answer") for _ in range(9)])
+        settle.settle([outcome("recipient_invalid", request_id="0f0f")])
+    assert SesSettings.load().hold_code == ""
+
+
+def test_doubt_does_not_hide_that_the_account_is_broken() -> None:
+    make_settings()
+    settle.settle([outcome("key_unknown")])
+    settle.settle([outcome("no_answer") for _ in range(10)])
+    assert SesSettings.load().hold_code == "key_unknown"
 
 
 def test_bug_of_ours_pauses_nobody() -> None:

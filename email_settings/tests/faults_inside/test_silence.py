@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from email_settings.delivery import hold, pump, settle
 from email_settings.gateway import ses, wire
 from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
 from email_settings.tests.builders import make_message
+from email_settings.tests.fake_ses import refusal
 from email_settings.tests.faults_inside.aws import (
     Deed,
     Misdeed,
@@ -28,6 +30,7 @@ from email_settings.tests.faults_inside.mail import (
     make_waiting_due,
     put_many,
     send_due,
+    send_until_nothing_waits,
     states,
 )
 
@@ -40,6 +43,11 @@ State = OutboxMessage.State
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait for an answer is shortened, not left out."""
     monkeypatch.setattr(ses, "READ_SECONDS", 0.5)
+
+
+@pytest.fixture(autouse=True)
+def _network_is_new() -> None:
+    settle._streak.length = 0
 
 
 class Deeds:
@@ -70,6 +78,36 @@ def test_mail_without_an_answer_is_posted_once_and_unknown(
     attempt = odd.attempt_set.get()
     assert attempt.outcome == DeliveryAttempt.Outcome.UNKNOWN
     assert aws.posts_of_one_attempt() == 1
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        Misdeed.HANG,
+        Misdeed.RESET,
+        refusal(500, "InternalServiceErrorException", "Internal failure."),
+    ],
+    ids=["never answers", "breaks off", "fails"],
+)
+def test_backlog_is_not_thrown_at_an_aws_that_never_answers(
+    aws: ScriptedSes, live: SesSettings, deed: Deed
+) -> None:
+    aws.decide = lambda post: deed
+    put_many(200)
+    send_due()
+    in_doubt = states()[State.UNKNOWN]
+    # Ten in a row, and what had been claimed meanwhile
+    assert in_doubt <= 10 + 2 * pump.SLOTS
+    assert states() == {State.UNKNOWN: in_doubt, State.QUEUED: 200 - in_doubt}
+    assert SesSettings.load().hold_code == hold.SILENT
+    asked = len(aws.log)
+    make_waiting_due()
+    send_due()
+    assert len(aws.log) == asked
+    aws.decide = accept
+    send_until_nothing_waits()
+    assert states() == {State.UNKNOWN: in_doubt, State.SENT: 200 - in_doubt}
+    assert max(aws.posts_by_message().values()) == 1
 
 
 def test_answer_that_trickles_is_cut_off_and_keeps_nobody_waiting(
