@@ -55,7 +55,8 @@ def is_due(sender: SesSettings, now: datetime) -> bool:
     asked_at, saved_at = sender.checked_at, sender.saved_at
     if asked_at is None or (saved_at and saved_at > asked_at):
         return True
-    every = ASK_EVERY_NEAR_THE_END if _is_near_the_end(sender) else ASK_EVERY
+    is_often = _is_near_the_end(sender) or sender.hold_code == hold.SILENT
+    every = ASK_EVERY_NEAR_THE_END if is_often else ASK_EVERY
     return now >= asked_at + every
 
 
@@ -83,6 +84,7 @@ def _learn(asked: SesSettings, state: AccountState) -> None:
     When it could not be reached what it said before stays.
     """
     if _is_silent(state):
+        hold.put_off_probe()
         return
     sender = SesSettings.load_to_change()
     if sender.version != asked.version:

@@ -64,6 +64,8 @@ PROBE_EVERY_LATER = (
     (timedelta(hours=1), timedelta(minutes=10)),
     (timedelta(minutes=10), timedelta(minutes=5)),
 )
+# So long no message is risked on an AWS that answers no question.
+BLOCKED_FOR = timedelta(hours=1)
 # AWS is asked about the quota; a message only tries it where AWS may not be asked.
 PROBE_QUOTA_EVERY = timedelta(minutes=15)
 
@@ -134,6 +136,18 @@ def probe_now() -> None:
     SesSettings.objects.filter(pk=SesSettings.ONLY_ID).exclude(hold_code="").update(
         probe_at=timezone.now()
     )
+
+
+def put_off_probe() -> None:
+    """Risk no message on an AWS that does not answer a question either.
+
+    Where mail goes out and no answer comes, each try may be one more in doubt. After an
+    hour one is tried all the same: perhaps it is only the question that is blocked.
+    """
+    now = timezone.now()
+    SesSettings.objects.filter(
+        pk=SesSettings.ONLY_ID, hold_code=SILENT, held_since__gt=now - BLOCKED_FOR
+    ).update(probe_at=now + 2 * PROBE_EVERY)
 
 
 @transaction.atomic

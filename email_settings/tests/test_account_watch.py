@@ -79,6 +79,7 @@ def test_one_question_brings_rate_and_quota(aws: FakeAccount) -> None:
         (2, {"sent_last_24_hours": 41_000}, 1),
         (0.5, {"sent_last_24_hours": 41_000}, 0),
         (2, {"hold_code": "daily_quota"}, 1),
+        (2, {"hold_code": hold.SILENT}, 1),
         (2, {"hold_code": "key_unknown"}, 0),
         (2, {"access_key_id": ""}, 0),
     ],
@@ -182,5 +183,28 @@ def test_quota_that_aws_does_not_tell_is_tried_by_a_message_every_quarter_of_an_
 def test_account_that_may_send_again_is_tried_at_once(aws: FakeAccount) -> None:
     asked_ago(checked_at=None)
     hold_for("sending_switched_off")
+    account_watch.look()
+    assert is_probe_due()
+
+
+@pytest.mark.parametrize(
+    ("code", "hours", "is_put_off"),
+    [(hold.SILENT, 0, True), (hold.SILENT, 2, False), ("key_unknown", 0, False)],
+)
+def test_no_message_is_risked_on_an_aws_that_answers_no_question_either(
+    aws: FakeAccount, code: str, hours: float, is_put_off: bool
+) -> None:
+    asked_ago(checked_at=None)
+    hold_for(code)
+    held_since = timezone.now() - timedelta(hours=hours)
+    SesSettings.objects.update(held_since=held_since)
+    hold.probe_now()
+    aws.account = refusal(500, "InternalServiceErrorException", "Internal failure.")
+    account_watch.look()
+    assert is_probe_due() is not is_put_off
+    # A clear answer, be it a no: now a message may find out.
+    hold.probe_now()
+    let_turn_come()
+    aws.account = DENIED
     account_watch.look()
     assert is_probe_due()
