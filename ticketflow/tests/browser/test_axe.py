@@ -177,6 +177,16 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("admin", path("email_settings:message-list", query="?state=held")),
     ("admin", path("email_settings:message-detail", message("failed"))),
     ("admin", path("email_settings:message-detail", message("held"))),
+    # questions before something is done about mail
+    ("admin", path("email_settings:mail-hold")),
+    ("admin", path("email_settings:message-retry-all")),
+    ("admin", path("email_settings:message-retry-failed")),
+    ("admin", path("email_settings:message-cancel-all", query="?state=held")),
+    ("admin", path("email_settings:message-resend-all", query="?state=unknown")),
+    ("admin", path("email_settings:message-mark-all-sent", query="?state=unknown")),
+    ("admin", path("email_settings:message-resend", message("unknown"))),
+    ("admin", path("email_settings:message-mark-sent", message("unknown"))),
+    ("admin", path("email_settings:message-cancel", message("held"))),
     ("admin", path("accounts:user-list")),
     (
         "admin",
