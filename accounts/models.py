@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -12,9 +12,10 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from email_settings.lifetimes import INVITATION_LINK
 from email_settings.models import OutboxMessage
 
-INVITATION_LIFETIME = timedelta(days=7)
+INVITATION_LIFETIME = INVITATION_LINK  # the mail is of use for as long as its link
 
 
 class Role(models.TextChoices):

@@ -12,9 +12,8 @@ from accounts.models import User
 from accounts.services import AUTOMATIC_HEADERS
 from accounts.tokens import ResetTokenGenerator
 from email_settings import outbox
+from email_settings.lifetimes import RESET_LINK
 from email_settings.models import Lane
-
-_LIFETIME = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
 
 
 @transaction.atomic
@@ -36,7 +35,7 @@ def request_reset(*, email: str) -> None:
 def tell_changed(*, person: User) -> None:
     """Tell the person that the password was changed, in case it was somebody else."""
     outbox.enqueue(
-        kind="account",
+        kind="password_changed",
         template="accounts/mail/password_changed",
         context={
             "person": person,
@@ -57,19 +56,18 @@ def _mail_link(person: User) -> None:
         kwargs={"uidb36": int_to_base36(person.pk), "key": key},
     )
     outbox.enqueue(
-        kind="account",
+        kind="password_reset",
         template="accounts/mail/password_reset",
         context={
             "person": person,
             "url": settings.SITE_URL + path,
-            "hours": _LIFETIME // timedelta(hours=1),
+            "hours": RESET_LINK // timedelta(hours=1),
         },
         recipient=person.email,
         recipient_name=person.name,
         lane=Lane.SECURITY,
         headers=AUTOMATIC_HEADERS,
         is_secret=True,
-        lifetime=_LIFETIME,
     )
 
 

@@ -280,7 +280,6 @@ def _mail_invitation(invitation: Invitation) -> None:
         is_secret=True,
         about_label="User Management",
         about_path="/admin-panel/users/",
-        lifetime=INVITATION_LIFETIME,
     )
     invitation.save(update_fields=["outbox_message"])
 

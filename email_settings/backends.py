@@ -1,10 +1,8 @@
 """Django's own mail (password reset, allauth) takes the outbox road too."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from email.utils import parseaddr
 
-from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
@@ -41,9 +39,8 @@ def _put(message: EmailMessage, recipient: str) -> None:
         recipient_name=name,
         lane=Lane.SECURITY,
         headers=HEADERS,
-        # It may carry a link that signs in, and is worth nothing when that has ended.
+        # It may carry a link that signs in.
         is_secret=True,
-        lifetime=timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
     )
 
 

@@ -1,19 +1,17 @@
 """The one door for mail: a row in the caller's transaction, a wake-up after it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from email_settings import credentials
+from email_settings.lifetimes import lifetime_of
 from email_settings.models import Lane, OutboxMessage
 from email_settings.nudge import nudge_worker
 from email_settings.rendering import render_mail
 
-# How long sending a mail makes sense when its kind says nothing else.
-USUAL_LIFETIME = timedelta(days=3)
 CANCELLABLE = (OutboxMessage.State.QUEUED, OutboxMessage.State.HELD)
 
 
@@ -29,13 +27,12 @@ def enqueue(
     is_secret: bool = False,
     about_label: str = "",
     about_path: str = "",
-    lifetime: timedelta | None = None,
 ) -> OutboxMessage:
     """Put a mail in the outbox. It is sent only if the caller's transaction commits.
 
     `template` is a path without its endings, as for rendering.render_mail; `headers`
-    are extra ones such as Auto-Submitted; `lifetime` is how long sending it makes
-    sense, None for the usual days. Must be called inside a transaction.
+    are extra ones such as Auto-Submitted; `kind` also says how long sending it makes
+    sense (lifetimes.py). Must be called inside a transaction.
     """
     rendered = render_mail(template, context)
     return put(
@@ -50,7 +47,6 @@ def enqueue(
         is_secret=is_secret,
         about_label=about_label,
         about_path=about_path,
-        lifetime=lifetime,
     )
 
 
@@ -67,7 +63,6 @@ def put(
     is_secret: bool = False,
     about_label: str = "",
     about_path: str = "",
-    lifetime: timedelta | None = None,
 ) -> OutboxMessage:
     """Put a mail that is rendered already in the outbox; see enqueue.
 
@@ -88,7 +83,7 @@ def put(
         about_label=about_label,
         about_path=about_path,
         due_at=now,
-        expires_at=now + (lifetime or USUAL_LIFETIME),
+        expires_at=now + lifetime_of(kind),
     )
     if is_secret:
         credentials.seal_body(message)
@@ -129,7 +124,7 @@ def enqueue_many(
             about_label=about_label,
             about_path=about_path,
             due_at=now,
-            expires_at=now + USUAL_LIFETIME,
+            expires_at=now + lifetime_of(kind),
         )
         for address, name in recipients
     ]

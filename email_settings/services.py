@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings as django_settings
@@ -26,7 +26,6 @@ from ticketflow.errors import DomainError
 logger = logging.getLogger(__name__)
 
 # A test that leaves hours later would only confuse.
-TEST_LIFETIME = timedelta(hours=1)
 # Messages that a page names; of the others it tells the number.
 NAMED = 10
 REGION_PROBLEMS = frozenset({"region_not_enabled", "account_not_signed_up"})
@@ -225,7 +224,6 @@ def send_test_email(*, actor: AbstractBaseUser, recipient: str) -> OutboxMessage
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "OOF, AutoReply",
         },
-        lifetime=TEST_LIFETIME,
     )
 
 

@@ -156,7 +156,9 @@ def _what_ends_a_hold(reason_code: str) -> str:
 
 
 KIND_LABELS = {
-    "account": "Password reset",
+    "password_reset": "Password reset",
+    "password_changed": "Password changed",
+    "account": "Account",
     "invitation": "Invitation",
     OutboxMessage.TEST: "Test e-mail",
     "ticket_received": "Confirmation",

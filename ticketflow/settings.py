@@ -206,8 +206,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_IS_HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if SITE_IS_HTTPS else "ticketflow_session"
 CSRF_COOKIE_NAME = "__Host-csrf" if SITE_IS_HTTPS else "ticketflow_csrf"
 CSRF_COOKIE_HTTPONLY = True
-# Two hours for a reset link: it is as good as a password.
-PASSWORD_RESET_TIMEOUT = 60 * 60 * 2
+# An hour for a reset link: it is as good as a password.
+PASSWORD_RESET_TIMEOUT = 60 * 60
 
 # Transport and content security
 

@@ -349,7 +349,7 @@ def test_changing_the_password_ends_the_other_sessions_and_tells_by_mail(
     assert response["Location"] == "/profile/"
     assert here.get("/profile/").status_code == 200
     assert elsewhere.get("/profile/").status_code == 302
-    assert (mail.kind, mail.recipient) == ("account", requester.email)
+    assert (mail.kind, mail.recipient) == ("password_changed", requester.email)
     assert "was changed" in mail.subject
 
 

@@ -16,10 +16,10 @@ from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Concat
 from django.utils import timezone
 
+from email_settings import lifetimes
 from email_settings.delivery import hold
 from email_settings.models import DeliveryAttempt, OutboxMessage
 from email_settings.nudge import nudge_worker
-from email_settings.outbox import USUAL_LIFETIME
 from ticketflow.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -233,11 +233,19 @@ def retry_all_held() -> int:
 
 
 def _queue(messages: QuerySet[OutboxMessage]) -> int:
-    usual = Value(timezone.now() + USUAL_LIFETIME)
+    now = timezone.now()
+    anew = [
+        When(kind=kind, then=Value(now + lifetime))
+        for kind, lifetime in lifetimes.BY_KIND.items()
+    ]
     return messages.update(
         state=State.QUEUED,
-        due_at=timezone.now(),
-        expires_at=Case(When(is_secret=True, then=F("expires_at")), default=usual),
+        due_at=now,
+        expires_at=Case(
+            When(is_secret=True, then=F("expires_at")),
+            *anew,
+            default=Value(now + lifetimes.USUAL),
+        ),
         attempts=0,
         reason_code="",
         reason="",

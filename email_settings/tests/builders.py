@@ -50,8 +50,8 @@ def make_message(
     is_secret: bool = False,
     lifetime: timedelta | None = None,
 ) -> OutboxMessage:
-    """Put a message in the outbox, due at once."""
-    return outbox.put(
+    """Put a message in the outbox, due at once; `lifetime` if not that of its kind."""
+    message = outbox.put(
         kind="ticket_received",
         subject=subject,
         text_body=text_body,
@@ -61,8 +61,11 @@ def make_message(
         headers=headers,
         lane=lane,
         is_secret=is_secret,
-        lifetime=lifetime,
     )
+    if lifetime is not None:
+        message.expires_at = message.due_at + lifetime
+        message.save(update_fields=["expires_at"])
+    return message
 
 
 def make_claim(message: OutboxMessage, sender: SesSettings) -> Claim:

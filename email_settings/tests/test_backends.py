@@ -27,7 +27,7 @@ def test_mail_of_django_takes_the_same_road() -> None:
     )
     assert (message.lane, message.is_secret) == (Lane.SECURITY, True)
     assert message.headers["Auto-Submitted"] == "auto-generated"
-    assert message.expires_at == message.due_at + timedelta(hours=2)
+    assert message.expires_at == message.due_at + timedelta(hours=1)
     assert credentials.open_body(message) == (f"Open {LINK}", f'<a href="{LINK}">')
 
 

@@ -209,6 +209,21 @@ def test_failed_ones_are_retried_where_that_makes_sense(
     assert fresh(doubted).state == State.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("kind", "lifetime"),
+    [("public_reply", timedelta(days=3)), (OutboxMessage.TEST, timedelta(hours=1))],
+)
+def test_retry_begins_the_lifetime_of_the_kind_anew(
+    kind: str, lifetime: timedelta
+) -> None:
+    before = timezone.now()
+    failed = put("failed", "expired", kind=kind, expires_at=before)
+    by_hand.retry_message(failed.uid)
+    expires_at = fresh(failed).expires_at
+    assert expires_at is not None
+    assert before + lifetime <= expires_at <= timezone.now() + lifetime
+
+
 def test_doubts_are_settled_together(admin: AbstractBaseUser) -> None:
     first, second = put_in_doubt(), put_in_doubt()
     failed = put("failed")

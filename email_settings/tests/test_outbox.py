@@ -23,10 +23,29 @@ def test_message_is_queued_and_due_at_once() -> None:
     assert message.due_at <= timezone.now()
 
 
-def test_message_lives_for_the_usual_days_or_as_long_as_told() -> None:
-    usual, short = make_message(), make_message(lifetime=timedelta(hours=1))
-    assert usual.expires_at == usual.due_at + timedelta(days=3)
-    assert short.expires_at == short.due_at + timedelta(hours=1)
+@pytest.mark.parametrize(
+    ("kind", "lifetime"),
+    [
+        ("password_reset", timedelta(hours=1)),
+        ("account", timedelta(hours=1)),
+        ("invitation", timedelta(days=7)),
+        (OutboxMessage.TEST, timedelta(hours=1)),
+        ("password_changed", timedelta(days=3)),
+        ("public_reply", timedelta(days=3)),
+        ("alert_held", timedelta(days=3)),
+    ],
+)
+def test_message_lives_as_long_as_its_kind_says(kind: str, lifetime: timedelta) -> None:
+    one = outbox.put(kind=kind, subject="Hi", text_body="Hi", recipient="a@b.example")
+    (other,) = outbox.enqueue_many(
+        kind=kind,
+        template="email_settings/mail/test",
+        context={},
+        recipients=[("a@b.example", "")],
+    )
+    for message in (one, other):
+        message.refresh_from_db()
+        assert message.expires_at == message.due_at + lifetime
 
 
 def test_change_that_is_rolled_back_mails_nobody(
