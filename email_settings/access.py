@@ -10,7 +10,7 @@ from email_settings.models import OutboxMessage
 def get_message(uid: uuid.UUID) -> OutboxMessage:
     """Return the mail. Only admins get this far; Http404 when there is none."""
     try:
-        return OutboxMessage.objects.get(uid=uid)
+        return OutboxMessage.objects.select_related("shared_body").get(uid=uid)
     except OutboxMessage.DoesNotExist:
         raise Http404 from None
 

@@ -162,7 +162,7 @@ def open_body(message: OutboxMessage) -> tuple[str, str]:
     Raises encryption.EncryptionError when a sealed one can't be read.
     """
     if not message.is_secret:
-        return message.text_body, message.html_body
+        return message.text, message.html
     return _open(message, "text_body"), _open(message, "html_body")
 
 

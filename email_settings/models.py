@@ -6,6 +6,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 
@@ -127,6 +128,19 @@ class Lane(models.IntegerChoices):
     DIGEST = 3  # summaries
 
 
+class SharedBody(models.Model):
+    """What a mail to many says, stored once. Written by outbox, never changed.
+
+    Never of a secret mail. Goes with the last message that has it.
+    """
+
+    text = models.TextField()
+    html = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"body {self.pk} of many messages"
+
+
 class OutboxMessage(models.Model):
     """One rendered mail to one recipient. Only outbox and delivery change a row."""
 
@@ -144,10 +158,25 @@ class OutboxMessage(models.Model):
     kind = models.CharField(max_length=40)  # "public_reply", "invitation", …
     lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.NOTICE)
     recipient = models.EmailField(max_length=254)
+    # What Email Activity looks addresses up by
+    recipient_lower = models.GeneratedField(
+        expression=Lower("recipient"),
+        output_field=models.CharField(max_length=254),
+        db_persist=True,
+    )
     recipient_name = models.CharField(max_length=120, blank=True)
     subject = models.CharField(max_length=255)
-    text_body = models.TextField()
+    # Its own body; "" where it has a shared one. To read either: `text` and `html`.
+    text_body = models.TextField(blank=True)
     html_body = models.TextField(blank=True)
+    shared_body = models.ForeignKey(
+        SharedBody,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="messages",
+        db_index=False,
+    )
     headers = models.JSONField(default=dict)  # extra ones: {"Auto-Submitted": …}
     # It carries a link that is as good as a password: its body is stored encrypted,
     # shown to nobody, and wiped once the state is final.
@@ -202,9 +231,12 @@ class OutboxMessage(models.Model):
                 name="outbox_expiring",
                 condition=Q(state__in=["queued", "held"]),
             ),
-            # quota and chart: what was sent since
+            # quota and chart: what was sent since. SQLite sees that "sent_at > ?" means
+            # that it is not null, where it can't see what state a parameter names.
             models.Index(
-                fields=["sent_at"], name="outbox_sent", condition=Q(state="sent")
+                fields=["sent_at"],
+                name="outbox_sent_at",
+                condition=Q(sent_at__isnull=False),
             ),
             # delivery.recovery: leases that ran out
             models.Index(
@@ -222,6 +254,22 @@ class OutboxMessage(models.Model):
                 fields=["kind", "-created_at", "-id"], name="outbox_kind_newest"
             ),
             models.Index(fields=["ses_message_id"], name="outbox_ses_message_id"),
+            # Email Activity by address or its beginning, whatever the collation
+            models.Index(
+                fields=["recipient_lower", "-created_at", "-id"],
+                name="outbox_recipient_newest",
+                opclasses=["varchar_pattern_ops", "timestamptz_ops", "int8_ops"],
+            ),
+            # Email Activity by ticket
+            models.Index(
+                fields=["about_label", "-created_at", "-id"], name="outbox_about_newest"
+            ),
+            # retention: whether anybody still has a shared body
+            models.Index(
+                fields=["shared_body"],
+                name="outbox_shared_body",
+                condition=Q(shared_body__isnull=False),
+            ),
         ]
 
     # The kind of mail that an admin sends to see whether mail works
@@ -232,6 +280,16 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.recipient}"
+
+    @property
+    def text(self) -> str:
+        """What it says as plain text; sealed if it is secret."""
+        return self.shared_body.text if self.shared_body else self.text_body
+
+    @property
+    def html(self) -> str:
+        """What it says as HTML, "" where it has none; sealed if it is secret."""
+        return self.shared_body.html if self.shared_body else self.html_body
 
 
 class DeliveryAttempt(models.Model):

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from email_settings.models import OutboxMessage, SesSettings
+from email_settings.models import OutboxMessage, SesSettings, SharedBody
 from email_settings.querysets import OutboxMessageQuerySet, messages
 
 logger = logging.getLogger(__name__)
@@ -72,5 +72,10 @@ def _remove_some(days: int) -> int:
     removable = OutboxMessage.objects.filter(
         pk__in=pks, state__in=OutboxMessage.FINAL_STATES
     )
+    bodies = set(
+        removable.exclude(shared_body=None).values_list("shared_body_id", flat=True)
+    )
     _, counts = removable.delete()
+    # No message begins to share a body later: whoever has it got it with the others.
+    SharedBody.objects.filter(pk__in=bodies, messages=None).delete()
     return counts.get(OutboxMessage._meta.label, 0)

@@ -159,7 +159,7 @@ def message_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
     attempts = list(message.attempt_set.all())
     shown_part = request.GET.get("part", "")
     if shown_part not in PARTS:
-        shown_part = "html" if message.html_body or message.is_secret else "text"
+        shown_part = "html" if message.html or message.is_secret else "text"
     context = {
         "message": message,
         "is_captured": is_captured(message),
@@ -210,8 +210,8 @@ def message_html(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
     A mail that carries a link as good as a password is shown to nobody: 404.
     """
     message = get_message(uid)
-    if message.is_secret or not message.html_body:
+    if message.is_secret or not message.html:
         raise Http404
-    response = HttpResponse(message.html_body)
+    response = HttpResponse(message.html)
     response["Content-Security-Policy"] = HTML_POLICY
     return response
