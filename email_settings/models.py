@@ -65,6 +65,11 @@ class SesSettings(models.Model):
     # on one AWS account can be told apart.
     installation = models.UUIDField(default=uuid.uuid4, editable=False)
 
+    # How Amazon SES tells what becomes of mail; "" while that is not connected
+    configuration_set = models.CharField(max_length=64, blank=True)
+    event_queue_url = models.CharField(max_length=255, blank=True)
+    event_topic_arn = models.CharField(max_length=400, blank=True)
+
     # Why all mail is held just now, "" when it is not: a code of gateway/errors.py
     hold_code = models.CharField(max_length=64, blank=True)
     hold_detail = models.TextField(blank=True)  # AWS's own words
@@ -141,8 +146,23 @@ class SharedBody(models.Model):
         return f"body {self.pk} of many messages"
 
 
+class Fate(models.IntegerChoices):
+    """What became of a mail after Amazon SES took it. The highest that was told stands.
+
+    So the order in which events come, and how often, makes no difference.
+    """
+
+    SENT = 1, "On its way"  # SES has it
+    DELAYED = 2, "Delayed"  # SES goes on trying
+    SOFT_BOUNCED = 3, "Not delivered"  # SES gave up; another mail may get through
+    DELIVERED = 4, "Delivered"  # the recipient's server took it
+    REJECTED = 5, "Rejected"  # SES did not send it after all
+    BOUNCED = 6, "Bounced"  # refused for good
+    COMPLAINED = 7, "Complained"  # the recipient called it spam
+
+
 class OutboxMessage(models.Model):
-    """One rendered mail to one recipient. Only outbox and delivery change a row."""
+    """One rendered mail to one recipient. Only outbox, delivery and events change it."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"  # leaves when due_at comes
@@ -199,6 +219,11 @@ class OutboxMessage(models.Model):
     ses_message_id = models.CharField(max_length=100, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, blank=True)
+
+    # What the events say, by events.fate; null while there is none
+    fate = models.PositiveSmallIntegerField(choices=Fate.choices, null=True, blank=True)
+    fate_at = models.DateTimeField(null=True, blank=True)
+    fate_detail = models.TextField(blank=True)  # in words, the remote's own included
 
     class Meta:
         constraints = [
@@ -260,6 +285,12 @@ class OutboxMessage(models.Model):
                 name="outbox_recipient_newest",
                 opclasses=["varchar_pattern_ops", "timestamptz_ops", "int8_ops"],
             ),
+            # Email Activity by what became of it
+            models.Index(
+                fields=["fate", "-created_at", "-id"],
+                name="outbox_fate_newest",
+                condition=Q(fate__isnull=False),
+            ),
             # Email Activity by ticket
             models.Index(
                 fields=["about_label", "-created_at", "-id"], name="outbox_about_newest"
@@ -274,6 +305,10 @@ class OutboxMessage(models.Model):
 
     # The kind of mail that an admin sends to see whether mail works
     TEST = "test"
+    # To the mailbox simulator, to see whether events come back
+    SIMULATOR = "simulator"
+    # What an admin sends to see Amazon SES take it, in rehearsal too
+    TRIALS = (TEST, SIMULATOR)
 
     # Where nothing happens any more
     FINAL_STATES = (State.SENT, State.FAILED, State.SUPPRESSED, State.CANCELLED)
@@ -332,6 +367,96 @@ class DeliveryAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"try {self.number}: {self.outcome}"
+
+
+class DeliveryEvent(models.Model):
+    """Something that Amazon SES told about a mail. Written by events.store, append-only.
+
+    A row per recipient of the event. What is told twice is one row.
+    """
+
+    class Kind(models.TextChoices):
+        SEND = "send", "Send"
+        DELIVERY = "delivery", "Delivery"
+        BOUNCE = "bounce", "Bounce"
+        AUTO_REPLY = (
+            "auto_reply",
+            "Auto-reply",
+        )  # "out of office", which SES calls a bounce
+        COMPLAINT = "complaint", "Complaint"
+        REJECT = "reject", "Reject"
+        DELAY = "delay", "Delay"
+        RENDERING_FAILURE = "rendering_failure", "Rendering failure"
+        OPEN = "open", "Open"
+        CLICK = "click", "Click"
+        SUBSCRIPTION = "subscription", "Subscription"
+        OTHER = "other", "Unknown type"  # its type is the sub kind
+        UNREADABLE = "unreadable", "Unreadable"  # set aside as it came
+
+    # Null for a mail that is not ours, or not known yet
+    message = models.ForeignKey(
+        OutboxMessage, null=True, on_delete=models.CASCADE, related_name="event_set"
+    )
+    attempt_uid = models.UUIDField(null=True)  # the tag tf-att
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    sub_kind = models.CharField(max_length=80, blank=True)  # "Permanent/NoEmail"
+    recipient = models.CharField(max_length=320, blank=True)
+    ses_message_id = models.CharField(max_length=100, blank=True)
+    # With the three above: the feedback id or the time, so that it is told apart
+    mark = models.CharField(max_length=100)
+    happened_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+    diagnostic = models.TextField(blank=True)  # the remote's own words
+    raw = models.TextField(blank=True)  # JSON, without the headers of the mail
+
+    class Meta:
+        ordering = ["happened_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["ses_message_id", "kind", "recipient", "mark"],
+                name="event_once",
+            )
+        ]
+        indexes = [
+            # events.store: mails that were not known when their event came
+            models.Index(
+                fields=["received_at"],
+                name="event_unmatched",
+                condition=Q(message__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.ses_message_id or 'no mail'}"
+
+
+class EventFeed(models.Model):
+    """How reading the events goes. One row, changed by events.feed only.
+
+    `queue_url` is what the rest is about: another queue begins anew.
+    """
+
+    queue_url = models.CharField(max_length=255, blank=True)
+    # The one worker that reads, by the database's clock
+    holder = models.CharField(max_length=120, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    validated_at = models.DateTimeField(null=True, blank=True)  # SES reached the topic
+    asked_at = models.DateTimeField(null=True, blank=True)  # the queue answered
+    last_event_at = models.DateTimeField(null=True, blank=True)  # when one came
+    queue_depth = models.PositiveIntegerField(null=True, blank=True)
+    depth_at = models.DateTimeField(null=True, blank=True)
+    event_count = models.PositiveBigIntegerField(default=0)
+    foreign_count = models.PositiveBigIntegerField(default=0)  # another installation's
+    unreadable_count = models.PositiveBigIntegerField(default=0)
+    # What stands in the way: {"code", "title", "why", "fix", "words", "statement"}
+    problem = models.JSONField(null=True, blank=True)
+    problem_since = models.DateTimeField(null=True, blank=True)
+
+    ONLY_ID = 1
+
+    def __str__(self) -> str:
+        return f"events of {self.queue_url or 'no queue'}"
 
 
 class WorkerHeartbeat(models.Model):

@@ -161,6 +161,7 @@ KIND_LABELS = {
     "account": "Account",
     "invitation": "Invitation",
     OutboxMessage.TEST: "Test e-mail",
+    OutboxMessage.SIMULATOR: "Simulator",
     "ticket_received": "Confirmation",
     "ticket_new": "New ticket",
     "public_reply": "Ticket reply",

@@ -151,11 +151,11 @@ def _claimed(
 
 
 def _sender_of(message: OutboxMessage, sender: SesSettings) -> SesSettings:
-    """Return the settings for this message: a test e-mail leaves in rehearsal too.
+    """Return the settings for this message: what an admin tries leaves in rehearsal too.
 
     An admin asked for exactly this one, to see Amazon SES take it before going live.
     """
-    if message.kind != OutboxMessage.TEST or not sender.is_configured:
+    if message.kind not in OutboxMessage.TRIALS or not sender.is_configured:
         return sender
     own = copy.copy(sender)
     own.mode = SesSettings.Mode.LIVE

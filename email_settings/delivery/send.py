@@ -97,6 +97,7 @@ def _outgoing(claim: Claim) -> Outgoing:
         mime=content,
         recipient=recipient,
         from_email=claim.sender.from_email,
+        configuration_set=claim.sender.configuration_set,
         tags={
             "tf-inst": claim.sender.installation.hex,
             "tf-msg": message.uid.hex,

@@ -12,6 +12,8 @@ class Outgoing:
     mime: bytes  # 7 bit, CRLF
     recipient: str
     from_email: str
+    # Whose rules it goes by, so that SES tells what becomes of it; "" for none
+    configuration_set: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

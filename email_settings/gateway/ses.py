@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -31,6 +31,12 @@ CALL_SECONDS = 60  # for the whole call: well below delivery.claim.LEASE
 LONGEST_ID = 100
 
 
+class _Set(TypedDict, total=False):
+    """How SES calls the rules that a mail goes by."""
+
+    ConfigurationSetName: str
+
+
 class SesGateway:
     """Sends through one account in one region. Safe to share between threads."""
 
@@ -47,7 +53,9 @@ class SesGateway:
             try:
                 response = self._client.send_email(
                     # From and Reply-To are read from the MIME; given here they
-                    # replace it.
+                    # replace it. A set that is missing is refused, and all mail held:
+                    # without it nobody would hear of a bounce.
+                    **_set_of(outgoing),
                     Destination={"ToAddresses": [outgoing.recipient]},
                     Content={"Raw": {"Data": outgoing.mime}},
                     EmailTags=[
@@ -72,6 +80,12 @@ class SesGateway:
                 request_id=response["ResponseMetadata"].get("RequestId", ""),
             )
         return message_id.replace("\0", "")[:LONGEST_ID]
+
+
+def _set_of(outgoing: Outgoing) -> "_Set":
+    if not outgoing.configuration_set:
+        return {}
+    return {"ConfigurationSetName": outgoing.configuration_set}
 
 
 def make_client(credentials: Credentials, *, slots: int) -> "SESV2Client":

@@ -37,6 +37,7 @@ def outgoing(**changes: str) -> Outgoing:
         mime=b"From: help@larkfield.example\r\nSubject: Hello\r\n\r\nHello\r\n",
         recipient=changes.get("recipient", TO),
         from_email=changes.get("from_email", FROM),
+        configuration_set=changes.get("configuration_set", ""),
         tags={"tf-inst": "a" * 32, "tf-msg": "b" * 32, "tf-att": "c" * 32},
     )
 
@@ -63,6 +64,28 @@ def test_mail_is_posted_once_as_raw_mime_with_its_tags(
     assert post["Destination"] == {"ToAddresses": [TO]}
     assert "FromEmailAddress" not in post  # it would replace the From of the MIME
     assert {tag["Name"] for tag in post["EmailTags"]} == {"tf-inst", "tf-msg", "tf-att"}
+
+
+def test_mail_goes_by_the_configuration_set_when_there_is_one(
+    gateway: SesGateway, fake_ses: FakeSes
+) -> None:
+    gateway.send(outgoing())
+    gateway.send(outgoing(configuration_set="ticketflow-ses"))
+    assert "ConfigurationSetName" not in fake_ses.posts[0]
+    assert fake_ses.posts[1]["ConfigurationSetName"] == "ticketflow-ses"
+
+
+def test_mail_never_leaves_without_a_set_that_is_missing(
+    gateway: SesGateway, fake_ses: FakeSes
+) -> None:
+    """Nobody would hear of its bounce: it is refused, and not tried another way."""
+    fake_ses.answer = refusal(
+        404, "NotFoundException", "Configuration set <gone> does not exist."
+    )
+    error = refused(gateway, outgoing(configuration_set="gone"))
+    assert error.problem.code == "configuration_set_missing"
+    assert error.problem.holds_all_mail
+    assert [post["ConfigurationSetName"] for post in fake_ses.posts] == ["gone"]
 
 
 def test_moto_takes_the_mail(moto_url: str, credentials: Credentials) -> None:
