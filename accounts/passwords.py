@@ -10,7 +10,7 @@ from django.utils.http import int_to_base36
 
 from accounts.models import User
 from accounts.services import AUTOMATIC_HEADERS
-from accounts.tokens import ResetTokenGenerator
+from accounts.tokens import RESET, ResetTokenGenerator, void_mailed_links
 from email_settings import outbox
 from email_settings.lifetimes import RESET_LINK
 from email_settings.models import Lane
@@ -33,7 +33,11 @@ def request_reset(*, email: str) -> None:
 
 @transaction.atomic
 def tell_changed(*, person: User) -> None:
-    """Tell the person that the password was changed, in case it was somebody else."""
+    """Tell the person that the password was changed, in case it was somebody else.
+
+    Links that were mailed for choosing one work no longer.
+    """
+    void_mailed_links(person)
     outbox.enqueue(
         kind="password_changed",
         template="accounts/mail/password_changed",
@@ -56,7 +60,7 @@ def _mail_link(person: User) -> None:
         kwargs={"uidb36": int_to_base36(person.pk), "key": key},
     )
     outbox.enqueue(
-        kind="password_reset",
+        kind=RESET,
         template="accounts/mail/password_reset",
         context={
             "person": person,

@@ -23,8 +23,10 @@ from accounts.models import (
     User,
     new_nonce,
 )
+from accounts.tokens import void_mailed_links
 from email_settings import outbox
-from email_settings.models import Brand, Lane
+from email_settings.models import Brand, Lane, OutboxMessage
+from email_settings.void_links import void_links
 
 MOST_AT_ONCE = 50  # addresses in one go
 RECENT = 10  # entries on the overview
@@ -286,8 +288,8 @@ def _mail_invitation(invitation: Invitation) -> None:
 
 def _call_back_mail(invitation: Invitation) -> None:
     """Let no mail leave any more whose link opens nothing."""
-    if invitation.outbox_message:
-        outbox.cancel(invitation.outbox_message)
+    if mail := invitation.outbox_message:
+        void_links(OutboxMessage.objects.filter(pk=mail.pk))
 
 
 def _refuse_closed(invitation: Invitation) -> None:
@@ -312,6 +314,7 @@ def _refuse_last_admin(person: User) -> None:
 
 def _end_sessions(person: User) -> None:
     person.session_epoch = F("session_epoch") + 1
+    void_mailed_links(person)
 
 
 def _note(actor: User, action: str, target: str, details: str = "") -> None:

@@ -8,6 +8,7 @@ from email_settings import alerts
 from email_settings.delivery.by_hand import MARKED_SENT
 from email_settings.models import DeliveryAttempt, OutboxMessage
 from email_settings.querysets import REHEARSAL
+from email_settings.void_links import LINK_VOID
 
 ORDINALS = {1: "First", 2: "Second", 3: "Third", 4: "Fourth", 5: "Fifth"}
 Outcome = DeliveryAttempt.Outcome
@@ -138,7 +139,14 @@ def _ending(
         case State.SENT if message.reason_code == MARKED_SENT:
             yield Leg("ok", "check", "Marked as sent", message.reason)
         case State.CANCELLED:
-            yield Leg("idle", "x", "Called back before it left", message.reason)
+            yield _called_back(message)
+
+
+def _called_back(message: OutboxMessage) -> Leg:
+    # Of one with a void link it may not be known whether it left.
+    is_void = message.reason_code == LINK_VOID
+    title = "Called off" if is_void else "Called back before it left"
+    return Leg("idle", "x", title, message.reason)
 
 
 def _what_ends_a_hold(reason_code: str) -> str:

@@ -25,8 +25,10 @@ from accounts.tests.builders import (
     token_of,
 )
 from email_settings import credentials
+from email_settings import services as mail_services
 from email_settings.models import Brand, Lane, OutboxMessage
 from email_settings.tests.builders import make_settings
+from ticketflow.errors import DomainError
 
 INVITE = "/admin-panel/users/invite/"
 
@@ -292,6 +294,27 @@ def test_accepting_by_a_copied_link_calls_back_the_mail(admin: User) -> None:
     services.accept_invitation(token=token, name="Ines", password=NEW_PASSWORD)
 
     assert mail_states() == ["cancelled"]
+
+
+@pytest.mark.parametrize("what", ["resend_invitation", "revoke_invitation"])
+def test_mail_in_doubt_is_called_off_with_its_link(admin: User, what: str) -> None:
+    """Else somebody could have the dead link sent again."""
+    invitation = invite(admin)
+    first = OutboxMessage.objects.get()
+    OutboxMessage.objects.update(state="unknown", reason_code="no_answer")
+
+    getattr(services, what)(actor=admin, invitation_id=invitation.pk)
+
+    first.refresh_from_db()
+    assert first.state == OutboxMessage.State.CANCELLED
+    assert first.reason == (
+        "It may have arrived. The link in this message does not work any more."
+    )
+    assert not first.text_body
+    with pytest.raises(DomainError, match="A newer one was made"):
+        mail_services.resend_message(uid=first.uid, actor=admin)
+    first.refresh_from_db()
+    assert first.state == OutboxMessage.State.CANCELLED
 
 
 def test_mail_that_left_keeps_its_state_when_the_invitation_is_revoked(

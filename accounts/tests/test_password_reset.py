@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from accounts.models import User
 from accounts.tests.builders import NEW_PASSWORD, PASSWORD
 from accounts.tokens import ResetTokenGenerator
 from email_settings import credentials, outbox
+from email_settings import services as mail_services
 from email_settings.models import Lane, OutboxMessage
+from ticketflow.errors import DomainError
 from ticketflow.templatetags.ui import NO_BREAK
 
 ASK = "/accounts/password/reset/"
@@ -222,6 +225,53 @@ def test_deactivation_between_opening_and_saving_wins(
     assert "This link does not work any more" in response.content.decode()
     assert requester.check_password(PASSWORD)
     assert not requester.is_active
+
+
+def change_password(admin: User, person: User) -> None:
+    assert follow(Client(), mailed_link()) == 302
+
+
+def deactivate(admin: User, person: User) -> None:
+    services.deactivate_user(actor=admin, user_id=person.pk)
+
+
+def change_role(admin: User, person: User) -> None:
+    services.change_role(actor=admin, user_id=person.pk, role="agent")
+
+
+@pytest.mark.parametrize("change", [change_password, deactivate, change_role])
+@pytest.mark.parametrize("state", ["queued", "held", "unknown"])
+def test_no_link_is_mailed_or_sent_again_that_has_become_void(
+    admin: User,
+    requester: User,
+    outsider: User,
+    change: Callable[[User, User], None],
+    state: str,
+) -> None:
+    passwords.request_reset(email=outsider.email)
+    passwords.request_reset(email=requester.email)
+    passwords.request_reset(email=requester.email)
+    resets = OutboxMessage.objects.filter(kind="password_reset")
+    resets.update(state=state, reason_code="no_answer")
+
+    change(admin, requester)
+
+    void = resets.filter(recipient=requester.email)
+    assert list(void.values_list("state", "text_body")) == [("cancelled", "")] * 2
+    for message in void:
+        with pytest.raises(DomainError, match="does not work any more"):
+            mail_services.resend_message(uid=message.uid, actor=admin)
+    # Somebody else's link still opens something.
+    kept = resets.get(recipient=outsider.email)
+    assert (kept.state, kept.text_body != "") == (state, True)
+
+
+def test_a_second_link_leaves_the_first_one_alone(requester: User) -> None:
+    passwords.request_reset(email=requester.email)
+    passwords.request_reset(email=requester.email)
+
+    states = OutboxMessage.objects.values_list("state", flat=True)
+    assert list(states) == ["queued", "queued"]
 
 
 @pytest.mark.parametrize(

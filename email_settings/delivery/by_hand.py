@@ -18,8 +18,10 @@ from django.utils import timezone
 
 from email_settings import lifetimes
 from email_settings.delivery import hold
+from email_settings.gateway.errors import problem_for
 from email_settings.models import DeliveryAttempt, OutboxMessage
 from email_settings.nudge import nudge_worker
+from email_settings.void_links import LINK_VOID
 from ticketflow.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -96,6 +98,9 @@ def why_not_sendable(message: OutboxMessage) -> str:
     """Say why the content is of no use any more, "" while it is."""
     if not message.is_secret:
         return ""
+    if message.reason_code == LINK_VOID:
+        problem = problem_for(LINK_VOID)
+        return f"{problem.title} {problem.why} {problem.fix}"
     if not message.text_body:
         return (
             "This message carried a link that was wiped when sending ended. "

@@ -247,7 +247,7 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.CONFIG,
             "The temporary AWS credentials have ended.",
             "Such credentials hold for some hours only.",
-            "Use the access key of an IAM user; it starts with AKIA.",
+            "Use the access key of an IAM user; it starts with AKIA. Where those of this server are used, renew what gave them, and start TicketFlow again when they stand in its environment.",
         ),
         _problem(
             "signature_lost",
@@ -268,7 +268,21 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.CONFIG,
             "There are no AWS credentials.",
             "None or only a part was found.",
-            "Fill in both the key ID and the secret under Email Settings.",
+            "Fill in both the key ID and the secret under Email Settings. Where those of this server are to be used, give it some: on EC2 attach a role under Actions → Security → Modify IAM role, on ECS name a task role.",
+        ),
+        _problem(
+            "server_role_off",
+            ErrorClass.CONFIG,
+            "The AWS credentials of this server may not be used here.",
+            "Email Settings name them, and TICKETFLOW_ALLOW_SERVER_ROLE is not switched on: whoever installs TicketFlow decides that, and not an admin in the browser.",
+            "Set TICKETFLOW_ALLOW_SERVER_ROLE=1 in the environment of web and worker and start them again, or choose other credentials under Email Settings.",
+        ),
+        _problem(
+            "role_refused",
+            ErrorClass.IAM,
+            "AWS does not let {who} assume the role{role}.",
+            "{denied}Either the trust policy of the role does not name {who} with the external ID of this installation, or {who} lacks the right sts:AssumeRole, or there is no such role. AWS does not say which.",
+            "Open IAM → Roles → the role → Trust relationships and paste the trust policy that Email Settings show. Then add this statement to the policies of {who}: {statement}",
         ),
         _problem(
             "region_malformed",
@@ -526,6 +540,13 @@ CATALOGUE: dict[str, Problem] = {
             "It could not be sent in time and was given up.",
             "It waited longer than sending it makes sense.",
             "Mend what kept it, then retry it. If it carried a link, do again what the mail was about instead.",
+        ),
+        _problem(
+            "link_void",
+            ErrorClass.MSG,
+            "The link in this message does not work any more.",
+            "A newer one was made, or nobody needs it now.",
+            "Nothing to do. If the person still waits for it, do again what the mail was about, and a new one is made.",
         ),
         _problem(
             "sender_failed",
