@@ -194,7 +194,8 @@ def took(message: OutboxMessage, attempts: Sequence[DeliveryAttempt]) -> str:
     )
     if last is None:
         return ""
-    seconds = (last - message.created_at).total_seconds()
+    # Web and worker may have clocks that differ.
+    seconds = max(0.0, (last - message.created_at).total_seconds())
     if seconds < 60:
         return f"{seconds:.1f} s in total"
     if seconds < 3600:

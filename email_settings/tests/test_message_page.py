@@ -78,6 +78,16 @@ def test_sent_mail_tells_its_story(panel: Client) -> None:
     assert "/retry/" not in shown
 
 
+def test_a_worker_whose_clock_is_behind_takes_no_negative_time(panel: Client) -> None:
+    message = make_message()
+    message.attempt_set.create(
+        number=1,
+        outcome=Outcome.ACCEPTED,
+        finished_at=message.created_at - timedelta(seconds=30),
+    )
+    assert " 0.0 s in total" in show(panel, message).replace(">", " ")
+
+
 @pytest.mark.parametrize(
     ("state", "code", "said"),
     [
