@@ -8,13 +8,18 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-from email_settings.standin import console, protocol
-from email_settings.standin.account import ACCOUNT_ID, Account
+from email_settings.standin import console
+from email_settings.standin.account import Account, Call
+from email_settings.standin.asking import Ask
 from email_settings.standin.faults import Fault, reply_of
 from email_settings.standin.protocol import Reply, Request
 from email_settings.standin.refused import RefusedError
-from email_settings.standin.ses import Ses
-from email_settings.standin.signature import Signer, check_signature
+from email_settings.standin.services import SERVICES, SES, call
+from email_settings.standin.signature import (
+    Signer,
+    check_signature,
+    service_of,
+)
 
 
 def answer(account: Account, request: Request) -> Reply | Fault:
@@ -35,30 +40,30 @@ def _fault(account: Account, request: Request) -> Fault | None:
 
 
 def _aws(account: Account, request: Request) -> Reply:
-    is_query = request.headers.get("content-type", "").startswith(
-        "application/x-www-form-urlencoded"
-    )
+    service = SERVICES.get(service_of(request), SERVICES[SES])
+    signer: Signer | None = None
+    name = ""
     try:
-        signer = check_signature(request, account)
-        return _sts(request, signer) if is_query else _ses(request, account, signer)
+        signer = check_signature(request, account, service.words)
+        name, parameters = service.read(service.model, request)
+        found = call(service, name, Ask(account, signer, parameters))
     except RefusedError as refusal:
-        refuse = protocol.refuse_query if is_query else protocol.refuse_json
-        return refuse(refusal)
+        _log(account, signer, name, refusal.code)
+        return service.refuse(refusal)
+    _log(account, signer, name)
+    return service.write(service.model, name, found)
 
 
-def _ses(request: Request, account: Account, signer: Signer) -> Reply:
-    operation, parameters = protocol.read_json("sesv2", request)
-    found = Ses(account, signer).answer(operation, parameters)
-    return protocol.write_json("sesv2", operation, found)
-
-
-def _sts(request: Request, signer: Signer) -> Reply:
-    """Who am I? That needs no permission."""
-    operation, _ = protocol.read_query(request)
-    if operation != "GetCallerIdentity":
-        raise RefusedError("InvalidAction", f"Could not find operation {operation}")
-    who = {"Account": ACCOUNT_ID, "UserId": "AIDAEXAMPLE", "Arn": signer.key.arn}
-    return protocol.write_query("sts", operation, who)
+def _log(account: Account, signer: Signer | None, name: str, refused: str = "") -> None:
+    account.calls.append(
+        Call(
+            at=account.now(),
+            region=signer.region if signer else "",
+            action=f"{signer.service}:{name}" if signer else "",
+            access_key_id=signer.key.access_key_id if signer else "",
+            refused=refused,
+        )
+    )
 
 
 class StandIn(ThreadingHTTPServer):

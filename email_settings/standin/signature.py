@@ -34,60 +34,92 @@ class Signer:
     service: str
 
 
-def check_signature(request: Request, account: Account) -> Signer:
+@dataclass(frozen=True)
+class Words:
+    """How a service calls what is wrong with a signature."""
+
+    unknown_key: str
+    wrong_signature: str
+    expired: str
+
+
+def service_of(request: Request) -> str:
+    """Return the name of the service that a request is signed for, "" when it is not."""
+    found = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
+    return found["service"] if found else ""
+
+
+def check_signature(request: Request, account: Account, words: Words) -> Signer:
     """Return who signed the request. Raises RefusedError with the words of AWS."""
     found = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
     if found is None:
         raise RefusedError(
             "MissingAuthenticationTokenException", "Missing Authentication Token", 403
         )
-    is_json = found["service"] == "ses"
-    key = _key(account, found["key"], is_json=is_json)
-    _check_clock(request, account, is_json=is_json)
+    key = _key(account, found["key"], words)
+    _check_clock(request, account, words)
     if not account.takes_any_key:
         expected = _signature(request, key, found)
         if not hmac.compare_digest(expected, found["signature"]):
             raise RefusedError(
-                "InvalidSignatureException" if is_json else "SignatureDoesNotMatch",
+                words.wrong_signature,
                 "The request signature we calculated does not match the signature you "
                 "provided. Check your AWS Secret Access Key and signing method. Consult "
                 "the service documentation for details.",
                 403,
             )
+    _check_session(request, account, key, words)
+    key.last_used = (account.now(), found["service"], found["region"])
     return Signer(key, found["region"], found["service"])
 
 
-def _key(account: Account, access_key_id: str, *, is_json: bool) -> Key:
+def unknown_key(words: Words) -> RefusedError:
+    """Return what AWS says of a key that it, or a region of it, does not know."""
+    said = "The security token included in the request is invalid."
+    return RefusedError(words.unknown_key, said, 403)
+
+
+def _key(account: Account, access_key_id: str, words: Words) -> Key:
     key = account.keys.get(access_key_id)
     if key is None and account.takes_any_key:
         key = account.add_key(access_key_id, "")
     # AWS does not tell an inactive key from one that it never knew.
     if key is None or not key.is_active:
-        raise RefusedError(
-            "UnrecognizedClientException" if is_json else "InvalidClientTokenId",
-            "The security token included in the request is invalid.",
-            403,
-        )
+        raise unknown_key(words)
+    if key.works_from and account.now() < key.works_from:
+        raise unknown_key(words)
     return key
 
 
-def _check_clock(request: Request, account: Account, *, is_json: bool) -> None:
+def _check_session(request: Request, account: Account, key: Key, words: Words) -> None:
+    given = request.headers.get("x-amz-security-token", "")
+    if not hmac.compare_digest(given, key.session_token):
+        raise unknown_key(words)
+    if key.expires_at and key.expires_at <= account.now():
+        raise RefusedError(
+            words.expired,
+            "The security token included in the request is expired",
+            403,
+        )
+
+
+def _check_clock(request: Request, account: Account, words: Words) -> None:
     stamp = request.headers.get("x-amz-date", "")
     signed_at = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
     now = account.now()
-    code = "InvalidSignatureException" if is_json else "SignatureDoesNotMatch"
+    code = words.wrong_signature
     if signed_at < now - LEEWAY:
-        words = (
+        said = (
             f"Signature expired: {stamp} is now earlier than "
             f"{(now - LEEWAY).strftime(STAMP)} ({now.strftime(STAMP)} - 5 min.)"
         )
-        raise RefusedError(code, words, 403)
+        raise RefusedError(code, said, 403)
     if signed_at > now + LEEWAY:
-        words = (
+        said = (
             f"Signature not yet current: {stamp} is still later than "
             f"{(now + LEEWAY).strftime(STAMP)} ({now.strftime(STAMP)} + 5 min.)"
         )
-        raise RefusedError(code, words, 403)
+        raise RefusedError(code, said, 403)
 
 
 def _signature(request: Request, key: Key, found: re.Match[str]) -> str:
