@@ -1,16 +1,18 @@
 """The one door for mail: a row in the caller's transaction, a wake-up after it."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from email_settings import credentials
+from email_settings.delivery.clock import database_now
 from email_settings.lifetimes import lifetime_of
-from email_settings.models import Lane, OutboxMessage
+from email_settings.models import Lane, OutboxMessage, SharedBody
 from email_settings.nudge import nudge_worker
 from email_settings.rendering import render_mail
+from ticketflow.lib.copies import insert_copies
 
 CANCELLABLE = (OutboxMessage.State.QUEUED, OutboxMessage.State.HELD)
 
@@ -69,8 +71,7 @@ def put(
     The bodies of a secret one are stored encrypted. Raises encryption.EncryptionError
     when there is no usable key file for that.
     """
-    now = timezone.now()
-    message = OutboxMessage(
+    message = _message(
         kind=kind,
         lane=lane,
         recipient=recipient,
@@ -82,8 +83,6 @@ def put(
         is_secret=is_secret,
         about_label=about_label,
         about_path=about_path,
-        due_at=now,
-        expires_at=now + lifetime_of(kind),
     )
     if is_secret:
         credentials.seal_body(message)
@@ -103,34 +102,46 @@ def enqueue_many(
     headers: Mapping[str, str] | None = None,
     about_label: str = "",
     about_path: str = "",
-) -> list[OutboxMessage]:
+) -> list[int]:
     """Put the same text in the outbox for many, one message each; see enqueue.
 
-    `recipients` are addresses with names. The text is rendered once and the rows are
-    written in batches. Not for secrets.
+    `recipients` are addresses with names. The text is rendered once and stored once,
+    and one statement writes the rows. Returns their primary keys in the same order.
+    Not for secrets.
     """
     rendered = render_mail(template, context)
-    now = timezone.now()
-    messages = [
-        OutboxMessage(
-            kind=kind,
-            lane=lane,
-            recipient=address,
-            recipient_name=name,
-            subject=rendered.subject,
-            text_body=rendered.text,
-            html_body=rendered.html,
-            headers=dict(headers or {}),
-            about_label=about_label,
-            about_path=about_path,
-            due_at=now,
-            expires_at=now + lifetime_of(kind),
+    message = _message(
+        kind=kind,
+        lane=lane,
+        subject=rendered.subject,
+        headers=dict(headers or {}),
+        about_label=about_label,
+        about_path=about_path,
+    )
+    if len(recipients) > 1:
+        message.shared_body = SharedBody.objects.create(
+            text=rendered.text, html=rendered.html
         )
+    else:
+        message.text_body, message.html_body = rendered.text, rendered.html
+    own = [
+        {"uid": uuid.uuid4(), "recipient": address, "recipient_name": name}
         for address, name in recipients
     ]
-    OutboxMessage.objects.bulk_create(messages)
+    pks = insert_copies(message, own)
     transaction.on_commit(nudge_worker, robust=True)
-    return messages
+    return [pks[values["uid"]] for values in own]
+
+
+def _message(**values: Any) -> OutboxMessage:
+    """Return a message that is due now, by the clock that workers go by."""
+    now = database_now()
+    return OutboxMessage(
+        due_at=now,
+        created_at=now,
+        expires_at=now + lifetime_of(values["kind"]),
+        **values,
+    )
 
 
 def cancel(message: OutboxMessage) -> bool:

@@ -1,13 +1,14 @@
 """Notices become mails in the outbox, each distinct text rendered once."""
 
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
 from accounts.models import User
 from email_settings import outbox
 from ticketflow.lib import markdown
+from ticketflow.lib.copies import insert_copies
 from tickets import notifications, wording
 from tickets.models import Comment, Notification, Ticket
 from tickets.notifications import Notice
@@ -20,12 +21,19 @@ def tell(
 
     They leave only if the caller's transaction commits.
     """
-    told: list[Notification] = []
+    told: list[Told] = []
     if notices:
         context = _context(ticket, actor, comment)
         for _, alike in groupby(sorted(notices, key=_text), key=_text):
-            told += _tell_alike(list(alike), ticket, comment, context)
-    Notification.objects.bulk_create(told)
+            told += _tell_alike(list(alike), ticket, context)
+    _note(told, ticket, comment)
+
+
+class Told(NamedTuple):
+    """One person, and the message that tells them."""
+
+    recipient_id: int
+    message_id: int
 
 
 def _text(notice: Notice) -> tuple[str, str, int, str, bool]:
@@ -57,12 +65,9 @@ def _context(ticket: Ticket, actor: User, comment: Comment | None) -> dict[str, 
 
 
 def _tell_alike(
-    notices: list[Notice],
-    ticket: Ticket,
-    comment: Comment | None,
-    context: dict[str, Any],
-) -> list[Notification]:
-    """Mail one text to everybody it is for, and return the notifications unsaved."""
+    notices: list[Notice], ticket: Ticket, context: dict[str, Any]
+) -> list[Told]:
+    """Mail one text to everybody it is for."""
     first = notices[0]
     messages = outbox.enqueue_many(
         kind=first.kind,
@@ -81,14 +86,19 @@ def _tell_alike(
         about_path=_path(ticket),
     )
     return [
-        Notification(
-            ticket=ticket,
-            comment=comment,
-            recipient=notice.recipient,
-            outbox_message=message,
-        )
+        Told(notice.recipient.pk, message)
         for notice, message in zip(notices, messages, strict=True)
     ]
+
+
+def _note(told: list[Told], ticket: Ticket, comment: Comment | None) -> None:
+    insert_copies(
+        Notification(ticket=ticket, comment=comment),
+        [
+            {"outbox_message": message_id, "recipient": recipient_id}
+            for recipient_id, message_id in told
+        ],
+    )
 
 
 def _path(ticket: Ticket) -> str:

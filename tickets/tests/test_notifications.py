@@ -227,7 +227,7 @@ def test_nothing_is_mailed_when_the_change_is_not_saved(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the last step fails")
 
-    monkeypatch.setattr("tickets.models.Notification.objects.bulk_create", fail)
+    monkeypatch.setattr("tickets.telling._note", fail)
     with pytest.raises(RuntimeError, match="last step"):
         services.add_public_reply(actor=agent, number=ticket.number, body="Done.")
     assert OutboxMessage.objects.count() == count
