@@ -8,8 +8,10 @@ import functools
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -43,6 +45,7 @@ class Plan:
     lease_seconds: float | None = None
     sweep_seconds: float | None = None  # 0: there is no sweep
     slots: int | None = None
+    full_disk_while: str = ""  # nothing can be written while this file is there
 
     def environment(self) -> dict[str, str]:
         """Return what carries the plan to a process."""
@@ -64,12 +67,29 @@ class Plan:
             _set("email_settings.delivery.claim.LATEST_START", lease / 2)
         if self.slots is not None:
             guards.use_slots(self.slots)
+        if self.full_disk_while:
+            threading.Thread(
+                target=_fill_disk_while, args=[Path(self.full_disk_while)], daemon=True
+            ).start()
         if self.sweep_seconds is not None:
             guards.sweep_every(self.sweep_seconds)
         for name in self.off:
             guards.OFF[name]()
         for kill in self.kills:
             wrap(kill.where, _Killer(kill).around)
+
+
+def _fill_disk_while(path: Path) -> None:
+    """Let every write to a file fail, in the database, its journals and the log."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    was_there = False
+    while True:
+        is_there = path.exists()
+        if is_there != was_there:
+            limit = 0 if is_there else most
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+            was_there = is_there
+        time.sleep(0.02)
 
 
 @dataclass
