@@ -1,9 +1,12 @@
 """The only place where a stored secret is plain text."""
 
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, replace
+from typing import NoReturn, Self
 
+from django.conf import settings as django_settings
 from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from email_settings.models import OutboxMessage, SesSettings
 from ticketflow.errors import DomainError
@@ -16,6 +19,18 @@ _UNFINISHED_STATES = [
 
 class CredentialsMissingError(DomainError):
     """No access key has been saved."""
+
+
+class ServerRoleOffError(CredentialsMissingError):
+    """What this server itself has is to be used, and that is not allowed here."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The AWS credentials of this server are to be used, and that is not switched "
+            "on. Set TICKETFLOW_ALLOW_SERVER_ROLE=1 in the environment of web and worker "
+            "and start them again, or choose other credentials in Admin Panel → Email "
+            "Settings."
+        )
 
 
 class Secret:
@@ -44,16 +59,53 @@ class Secret:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a client of AWS needs."""
+    """What a client of AWS needs. Without a key they are what this server itself has."""
 
     access_key_id: str
     secret: Secret
     region: str
+    source: str = SesSettings.Source.KEYS
+    role_arn: str = ""  # with the source "role": assumed with what stands above
+    external_id: str = ""
 
     @property
     def hint(self) -> str:
         """The last four characters of the key id, enough to tell two apart."""
         return self.access_key_id[-4:]
+
+    @property
+    def of_the_key(self) -> Self:
+        """The access key itself, without the role that it assumes."""
+        return replace(
+            self, source=SesSettings.Source.KEYS, role_arn="", external_id=""
+        )
+
+
+def is_server_role_allowed() -> bool:
+    """Whether mail may use what this server itself has.
+
+    Whoever installs TicketFlow decides, and not an admin in the browser, who could
+    otherwise borrow every right of the machine.
+    """
+    return bool(django_settings.ALLOW_SERVER_ROLE)
+
+
+def external_id_of(settings_row: SesSettings) -> str:
+    """Return what the trust policy of a role asks for, the same one for ever.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_common-scenarios_third-party.html
+    """
+    # Known before anything is saved, so that the page can show it to a first visitor.
+    made_up = salted_hmac("email_settings.external_id", "", algorithm="sha256")
+    return settings_row.external_id or f"ticketflow-{made_up.hexdigest()[:32]}"
+
+
+def note_key(settings_row: SesSettings, access_key_id: str) -> None:
+    """Put another key id into the row, which the caller saves; its age begins anew."""
+    if settings_row.access_key_id != access_key_id:
+        settings_row.key_since = timezone.now() if access_key_id else None
+        settings_row.key_created_at = settings_row.key_asked_at = None
+    settings_row.access_key_id = access_key_id
 
 
 def store_secret(settings_row: SesSettings, text: str) -> None:
@@ -73,21 +125,24 @@ def read_credentials(settings_row: SesSettings) -> Credentials:
     """Return what was saved.
 
     Raises CredentialsMissingError when it is not complete (an empty key would make
-    the SDK look for others on this machine), encryption.EncryptionError when the
-    secret can't be read.
+    the SDK look for others on this machine), ServerRoleOffError when those are wanted
+    and not allowed, encryption.EncryptionError when the secret can't be read.
     """
-    if not (
-        settings_row.access_key_id
-        and settings_row.secret_access_key_encrypted
-        and settings_row.region
-    ):
+    row, source = settings_row, SesSettings.Source(settings_row.source)
+    if not row.has_credentials or not row.region:
         raise CredentialsMissingError(
             "The AWS access key is not complete. Fill in Admin Panel → Email Settings."
         )
+    uses_key = source != source.SERVER and row.has_key
+    if not uses_key and not is_server_role_allowed():
+        raise ServerRoleOffError
     return Credentials(
-        access_key_id=settings_row.access_key_id,
-        secret=read_secret(settings_row),
-        region=settings_row.region,
+        access_key_id=row.access_key_id if uses_key else "",
+        secret=read_secret(row) if uses_key else Secret(""),
+        region=row.region,
+        source=source,
+        role_arn=row.role_arn if source == source.ROLE else "",
+        external_id=external_id_of(row) if source == source.ROLE else "",
     )
 
 

@@ -10,11 +10,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_variables
 
-from email_settings.credentials import Secret
+from email_settings.credentials import Secret, external_id_of, is_server_role_allowed
 from email_settings.gateway.regions import regions
 from email_settings.models import SesSettings
 from email_settings.rendering import company_name
 from email_settings.services import SettingsInput
+from ticketflow.lib.choice_cards import ChoiceCard
+
+Source = SesSettings.Source
 
 ACCESS_KEY_ID_LENGTH = 20
 SECRET_LENGTH = 40
@@ -31,6 +34,28 @@ _SECRET = re.compile(r"[A-Za-z0-9/+=]+")
 # The password that SES derives from a secret for SMTP: 44 characters of base64 whose
 # first byte is 4. https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html
 _SMTP_PASSWORD = re.compile(r"B[A-P].{42}")
+
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/(?:[!-~]+/)?[\w+=,.@-]{1,64}")
+
+SOURCES = [
+    (
+        Source.KEYS.value,
+        ChoiceCard("Access key", "You paste a key; it is stored encrypted.", "key"),
+    ),
+    (
+        Source.ROLE.value,
+        ChoiceCard(
+            "Assume a role", "For hours at a time, renewed by itself.", "shield"
+        ),
+    ),
+    (
+        Source.SERVER.value,
+        ChoiceCard(
+            "This server’s own", "Its role or environment; nothing is stored.", "server"
+        ),
+    ),
+]
 
 SLOWEST_TYPED_RATE, FASTEST_TYPED_RATE = 0.1, 10_000.0  # recipients per second
 KEEP_FOR = [
@@ -167,19 +192,38 @@ def check_secret(value: str) -> None:
         )
 
 
+class KeyIdField(UnmarkedField, PastedField):
+    """A pasted Access Key ID, which only some sources need."""
+
+
 class SettingsForm(forms.Form):
-    """Email Settings. The secret is write-only: it is never shown again, not even in part."""
+    """Email Settings. The secret is write-only: it is never shown again, not even in part.
+
+    Which fields count depends on the source; the others are hidden by CSS and ignored.
+    """
 
     use_required_attribute = False
 
-    access_key_id = PastedField(
-        label="AWS Access Key ID",
-        max_length=128,
+    source = forms.ChoiceField(
+        label="Where do the credentials come from?",
+        required=False,  # a browser's old page does not know it
+        widget=forms.RadioSelect(attrs={"class": "choices-3"}),
         error_messages={
-            "required": sentence(
-                "Paste the Access Key ID.", "It has 20 characters and starts with AKIA."
+            "invalid_choice": sentence(
+                "There is no such source.", "Choose one of the three."
             )
         },
+    )
+    role_arn = KeyIdField(
+        label="Role ARN",
+        max_length=640,
+        widget=forms.TextInput(
+            attrs={"class": "input-mono", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    access_key_id = KeyIdField(
+        label="AWS Access Key ID",
+        max_length=128,
         widget=forms.TextInput(
             attrs={
                 "class": "input-mono",
@@ -264,6 +308,9 @@ class SettingsForm(forms.Form):
         self.stored = stored
         kwargs.setdefault("initial", _initial(stored))
         super().__init__(*args, **kwargs)
+        sources = self.fields["source"]
+        assert isinstance(sources, forms.ChoiceField)
+        sources.choices = SOURCES
         field = self.fields["region"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [(code, f"{label}, {code}") for code, label in regions()]
@@ -289,13 +336,62 @@ class SettingsForm(forms.Form):
     def has_secret(self) -> bool:
         return bool(self.stored.secret_access_key_encrypted)
 
+    @property
+    def external_id(self) -> str:
+        return external_id_of(self.stored)
+
+    @property
+    def is_server_role_allowed(self) -> bool:
+        return is_server_role_allowed()
+
+    # The fields are cleaned in their order: the source is the first of them.
+
+    def clean_source(self) -> str:
+        value: str = self.cleaned_data["source"] or Source.KEYS.value
+        if value == Source.SERVER and not is_server_role_allowed():
+            raise _refuse(
+                "Not switched on.",
+                "Whoever installs TicketFlow decides it: set "
+                "TICKETFLOW_ALLOW_SERVER_ROLE=1 in the environment of web and worker, "
+                "and start them again.",
+            )
+        return value
+
+    def clean_role_arn(self) -> str:
+        if not self._comes_from(Source.ROLE):
+            return ""
+        value: str = self.cleaned_data["role_arn"]
+        if not _ROLE_ARN.fullmatch(value):
+            raise _refuse(
+                "This is not the ARN of a role." if value else "Paste the role's ARN.",
+                "It looks like arn:aws:iam::123456789012:role/ticketflow-ses and stands "
+                "on the role's page in IAM → Roles.",
+            )
+        return value
+
     def clean_access_key_id(self) -> str:
+        if self._comes_from(Source.SERVER):
+            return ""
         value: str = self.cleaned_data["access_key_id"]
-        check_access_key_id(value)
+        if value:
+            check_access_key_id(value)
+        elif self._comes_from(Source.KEYS):
+            raise _refuse(
+                "Paste the Access Key ID.",
+                "It has 20 characters and starts with AKIA.",
+            )
+        elif not is_server_role_allowed():
+            raise _refuse(
+                "Paste the Access Key ID.",
+                "Somebody must assume the role: an access key that may do nothing else. "
+                "The credentials of this server could, but that is not switched on.",
+            )
         return value
 
     @sensitive_variables("value")
     def clean_secret_access_key(self) -> str:
+        if not self.cleaned_data.get("access_key_id", "unknown"):
+            return ""  # no key, no secret
         value: str = self.cleaned_data["secret_access_key"]
         if value:
             check_secret(value)
@@ -305,6 +401,9 @@ class SettingsForm(forms.Form):
                 "AWS shows it once, when the access key is created.",
             )
         return value
+
+    def _comes_from(self, source: Source) -> bool:
+        return bool(self.cleaned_data.get("source") == source)
 
     def clean_from_name(self) -> str:
         value: str = self.cleaned_data["from_name"]
@@ -316,6 +415,8 @@ class SettingsForm(forms.Form):
         """What was typed, in shape. Only for a valid form."""
         values = self.cleaned_data
         return SettingsInput(
+            source=Source(values["source"]),
+            role_arn=values["role_arn"],
             access_key_id=values["access_key_id"],
             secret=Secret(values["secret_access_key"]),
             region=values["region"],
@@ -341,6 +442,8 @@ class SettingsForm(forms.Form):
 
 def _initial(stored: SesSettings) -> dict[str, str | float | None]:
     return {
+        "source": stored.source,
+        "role_arn": stored.role_arn,
         "access_key_id": stored.access_key_id,
         "region": stored.region,
         "from_email": stored.from_email,

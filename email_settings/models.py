@@ -29,9 +29,25 @@ class SesSettings(models.Model):
         REHEARSAL = "rehearsal"  # mail is captured, nothing leaves
         LIVE = "live"  # mail goes to Amazon SES
 
+    class Source(models.TextChoices):
+        KEYS = "keys"  # the access key that is stored here
+        SERVER = "server"  # what this server itself has: a role, its environment
+        ROLE = "role"  # a role that the key, or what the server has, may assume
+
+    # Where the AWS credentials come from
+    source = models.CharField(max_length=8, choices=Source.choices, default=Source.KEYS)
     access_key_id = models.CharField("AWS Access Key ID", max_length=128, blank=True)
     # AES-256-GCM by credentials.py; "" when none is stored
     secret_access_key_encrypted = models.TextField(blank=True)
+    role_arn = models.CharField("Role ARN", max_length=640, blank=True)
+    # What the role's trust policy asks for; "" until settings are saved
+    external_id = models.CharField(max_length=64, blank=True)
+    # Since when this access key is stored here, and since when it exists in AWS, which
+    # only some keys may ask; null when that is not known
+    key_since = models.DateTimeField(null=True, blank=True)
+    key_created_at = models.DateTimeField(null=True, blank=True)
+    key_asked_at = models.DateTimeField(null=True, blank=True)
+    key_told = models.CharField(max_length=128, blank=True)  # key id of the reminder
     region = models.CharField("AWS Region", max_length=32, blank=True)
     from_email = models.EmailField("From Email", max_length=254, blank=True)
     from_name = models.CharField("From Name", max_length=80, blank=True)
@@ -112,12 +128,27 @@ class SesSettings(models.Model):
     @property
     def is_configured(self) -> bool:
         """Whether all that sending needs has been saved."""
-        return bool(
-            self.access_key_id
-            and self.secret_access_key_encrypted
-            and self.region
-            and self.from_email
-        )
+        return self.has_credentials and bool(self.region and self.from_email)
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether it is said where the AWS credentials come from."""
+        match self.source:
+            case self.Source.SERVER:
+                return True
+            case self.Source.ROLE:
+                return bool(self.role_arn)
+        return self.has_key
+
+    @property
+    def has_key(self) -> bool:
+        """Whether both parts of an access key are stored."""
+        return bool(self.access_key_id and self.secret_access_key_encrypted)
+
+    @property
+    def key_hint(self) -> str:
+        """The last four characters of the key that signs, "" where none is stored."""
+        return self.access_key_id[-4:] if self.has_key else ""
 
     @property
     def is_live(self) -> bool:

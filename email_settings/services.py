@@ -60,6 +60,8 @@ class SettingsInput:
     reply_to: str
     manual_send_rate: float | None = None  # recipients per second
     retention_days: int | None = None  # None keeps mail for ever
+    source: SesSettings.Source = SesSettings.Source.KEYS
+    role_arn: str = ""
 
 
 def stored_settings() -> SesSettings:
@@ -77,10 +79,10 @@ def check_and_save_settings(
     new one not be kept. Not in a transaction, which would be open while AWS is asked.
     """
     stored = stored_settings()
-    secret = values.secret or credentials.read_credentials(stored).secret
-    state = check_account(
-        Credentials(values.access_key_id, secret, values.region), values.from_email
-    )
+    secret = values.secret
+    if values.access_key_id and not secret:
+        secret = credentials.read_secret(stored)
+    state = check_account(_to_be_checked(stored, values, secret), values.from_email)
     problem = _what_stands_against(state)
     if problem and not save_anyway:
         raise SettingsRefusedError(problem)
@@ -89,6 +91,19 @@ def check_and_save_settings(
         values=values,
         state=state,
         checked_secret=secret,
+    )
+
+
+def _to_be_checked(
+    stored: SesSettings, values: SettingsInput, secret: Secret
+) -> Credentials:
+    return Credentials(
+        values.access_key_id,
+        secret,
+        values.region,
+        source=values.source,
+        role_arn=values.role_arn,
+        external_id=credentials.external_id_of(stored),
     )
 
 
@@ -101,8 +116,13 @@ def _save_settings(
     checked_secret: Secret,
 ) -> SesSettings:
     row = SesSettings.load_to_change()
-    row.access_key_id = values.access_key_id
-    if values.secret:
+    row.source = values.source
+    row.role_arn = values.role_arn
+    row.external_id = credentials.external_id_of(row)
+    credentials.note_key(row, values.access_key_id)
+    if not values.access_key_id:
+        row.secret_access_key_encrypted = ""
+    elif values.secret:
         credentials.store_secret(row, values.secret.reveal())
     elif credentials.read_secret(row).reveal() != checked_secret.reveal():
         raise SettingsChangedError(

@@ -25,7 +25,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from email_settings import keys as stored_keys
+from email_settings.credentials import is_server_role_allowed
 from email_settings.gateway.errors import recall
+from email_settings.key_age import KeyAge
 from email_settings.pacing import effective_rate
 from email_settings.querysets import REHEARSAL
 from email_settings.quota import Quota
@@ -93,6 +95,7 @@ def examine() -> Iterator[Finding]:
         yield broker()
         yield oldest_mail(mail)
         yield from how_mail_stands(mail)
+        yield from credentials_in_use(mail)
         yield from keys_in_use()
     else:
         yield broker()
@@ -292,6 +295,38 @@ def _how_fast(mail: MailStatus) -> Iterator[Finding]:
         )
     else:
         yield _well("Quota", says)
+
+
+# Who signs
+
+
+def credentials_in_use(mail: MailStatus) -> Iterator[Finding]:
+    """Say where the AWS credentials come from, whose they are, and how old a key is."""
+    row = mail.settings
+    if not row.is_configured:
+        return
+    name = "Credentials"
+    uses_server = row.source == row.Source.SERVER or not row.has_key
+    if uses_server and not is_server_role_allowed():
+        problem = recall("server_role_off")
+        yield _wrong(name, f"{problem.title} {problem.why}", problem.fix)
+        return
+    own = "this server's own" if uses_server else f"access key …{row.key_hint}"
+    is_role = row.source == row.Source.ROLE
+    says = (
+        f"{row.role_arn}, assumed with {own}."
+        if is_role
+        else f"{own[0].upper()}{own[1:]}."
+    )
+    if row.principal_arn:
+        says += f" AWS knows them as {row.principal_arn}."
+    if not uses_server and (age := KeyAge.of(row)):
+        says += f" The key is {age.days} days old."
+        if age.is_due:
+            hint = "Time for a new one: Admin Panel → Email Settings → Rotate the key."
+            yield _well(name, says, hint)
+            return
+    yield _well(name, says)
 
 
 # Keys

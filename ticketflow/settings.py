@@ -267,6 +267,11 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 EMAIL_BACKEND = "email_settings.backends.OutboxBackend"
 DEFAULT_FROM_EMAIL = "helpdesk@localhost"
 KEYS_FILE = Path(env.str("TICKETFLOW_KEYS_FILE", default=str(DATA_DIR / "keys")))
+# Whom the set-up checklist asks: "127.0.0.1:5300,1.1.1.1"; without, as this machine does
+DNS_SERVERS = env.list("DNS_SERVERS", default=[])
+# Whether Email Settings may use the AWS credentials of this very server. An admin in
+# the browser could otherwise borrow every right of the machine.
+ALLOW_SERVER_ROLE = env.bool("TICKETFLOW_ALLOW_SERVER_ROLE", default=False)
 
 # Celery: the database is the truth, the broker only wakes the worker
 
@@ -311,6 +316,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "account-watch": {
         "task": "outbox.watch_account",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "readiness": {
+        "task": "readiness.check",
         "schedule": 60.0,
         "options": {"expires": 60},
     },

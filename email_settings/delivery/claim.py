@@ -139,7 +139,7 @@ def _claimed(
             number=message.claims,
             started_at=now,
             worker=worker,
-            access_key_hint=own.access_key_id[-4:] if own.is_live else "",
+            access_key_hint=own.key_hint if own.is_live else "",
             region=own.region if own.is_live else "",
         )
         for message, own in zip(messages, senders, strict=True)

@@ -102,7 +102,8 @@ def explain(
     is no error of the SDK counts as an unknown outcome.
     """
     if isinstance(exception, botocore_errors.ClientError):
-        return _explain_reply(exception, from_email, region, recipient)
+        found = _explain_reply(exception, from_email, region, recipient)
+        return _unsent(found) if has_begun is False else found
     code = next(
         (
             code
@@ -115,13 +116,26 @@ def explain(
         # An error of TLS in the answer looks like one of the handshake.
         code = "no_answer"
     elif has_begun is False and code == "no_answer":
-        code = "cannot_connect"
+        # The SDK has no error of its own for a renewal that gives an old token.
+        is_over = isinstance(exception, RuntimeError) and "expired" in str(exception)
+        code = "token_expired" if is_over else "cannot_connect"
     detail = str(exception)
     return SendError(
         problem_for(code, **_values(detail, from_email, region, recipient)),
         detail=detail,
         code=type(exception).__name__,
     )
+
+
+def _unsent(found: SendError) -> SendError:
+    """Read a doubtful answer that came before anything was sent.
+
+    It is that of STS, asked to assume a role.
+    """
+    if found.problem.kind is not ErrorClass.UNKNOWN:
+        return found
+    problem = problem_for("aws_unavailable")
+    return SendError(problem, found.detail, found.code, found.request_id)
 
 
 # The first that fits; what fits none may have reached AWS.
@@ -131,6 +145,8 @@ _WITHOUT_A_REPLY: list[tuple[type[Exception], str]] = [
     (botocore_errors.InvalidRegionError, "region_malformed"),
     (botocore_errors.NoRegionError, "region_malformed"),
     (botocore_errors.CredentialRetrievalError, "no_credentials"),
+    (botocore_errors.UnauthorizedSSOTokenError, "token_expired"),
+    (botocore_errors.TokenRetrievalError, "token_expired"),
     (botocore_errors.ProfileNotFound, "sdk_misconfigured"),
     (botocore_errors.ConfigNotFound, "sdk_misconfigured"),
     (botocore_errors.ConfigParseError, "sdk_misconfigured"),
@@ -212,6 +228,10 @@ def _code_of_status(status: int) -> str:
     return "aws_failed" if status >= 500 else "request_refused"
 
 
+def _denied(reply: _Reply) -> str:
+    return "role_refused" if reply.says("sts:AssumeRole") else "access_denied"
+
+
 def _signature(reply: _Reply) -> str:
     if reply.says(r"expired|not yet current"):
         return "clock_skew"
@@ -289,7 +309,8 @@ _BY_NAME: dict[str, str | Callable[[_Reply], str]] = {
     "IncompleteSignature": "signature_lost",
     "MissingAuthenticationToken": "signature_lost",
     "OptInRequired": "account_not_signed_up",
-    "AccessDenied": "access_denied",
+    "AccessDenied": _denied,
+    "RegionDisabled": "region_not_enabled",
     "MessageRejected": _rejected,
     "SendingPaused": "sending_switched_off",
     "AccountSuspended": "account_suspended",

@@ -17,7 +17,7 @@ from email_settings.gateway.errors import (
     explain,
     problem_for,
 )
-from email_settings.gateway.sessions import session_of
+from email_settings.gateway.sessions import session_of, sts_region
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -165,8 +165,7 @@ def _ask_who(credentials: Credentials) -> _Identity | SendError:
     """Ask STS, which needs no permission and knows keys of regions not enabled."""
     try:
         session = session_of(credentials)
-        partition = session.get_partition_for_region(credentials.region)
-        region = "us-east-1" if partition == "aws" else credentials.region
+        region = sts_region(session, credentials.region)
         client = session.client("sts", region_name=region, config=_CONFIG)
         answer = client.get_caller_identity()
     except _SDK_ERRORS as error:

@@ -11,6 +11,8 @@ from botocore.parsers import ResponseParserError
 from email_settings.credentials import (
     Credentials,
     CredentialsMissingError,
+    ServerRoleOffError,
+    is_server_role_allowed,
     read_credentials,
 )
 from email_settings.gateway import wire
@@ -63,7 +65,13 @@ class SesGateway:
                         for name, value in outgoing.tags.items()
                     ],
                 )
-            except (ClientError, BotoCoreError, ResponseParserError) as error:
+            # RuntimeError: temporary credentials could not be renewed.
+            except (
+                ClientError,
+                BotoCoreError,
+                ResponseParserError,
+                RuntimeError,
+            ) as error:
                 raise explain(
                     error,
                     from_email=outgoing.from_email,
@@ -125,14 +133,18 @@ def gateway_for(settings_row: SesSettings, *, slots: int) -> SesGateway:
     global _cached  # one client a process is the point
     key = (
         settings_row.version,
+        settings_row.source,
+        is_server_role_allowed(),
         settings_row.access_key_id,
         settings_row.secret_access_key_encrypted,
+        settings_row.role_arn,
+        settings_row.external_id,
         settings_row.region,
         slots,
     )
     with _building:
         if _cached is None or _cached.key != key:
-            credentials = _credentials_of(settings_row)
+            credentials = credentials_of(settings_row)
             _cached = _Cached(key, _build(credentials, slots))
         return _cached.gateway
 
@@ -145,11 +157,13 @@ def _build(credentials: Credentials, slots: int) -> SesGateway:
     return SesGateway(client, region=credentials.region)
 
 
-def _credentials_of(settings_row: SesSettings) -> Credentials:
+def credentials_of(settings_row: SesSettings) -> Credentials:
     if not settings_row.from_email:
         raise SendError(problem_for("not_configured"), detail="No From Email")
     try:
         return read_credentials(settings_row)
+    except ServerRoleOffError as error:
+        raise SendError(problem_for("server_role_off"), detail=str(error)) from error
     except CredentialsMissingError as error:
         raise SendError(problem_for("not_configured"), detail=str(error)) from error
     except KeyMissingError as error:

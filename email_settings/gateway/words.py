@@ -51,13 +51,16 @@ def denial(words: str, *, from_email: str) -> dict[str, object]:
         "Resource": "*" if kind == "recipient" or not resource else resource,
     }
     values = {
-        "who": _name_of(principal),
+        "who": name_of(principal),
         "action": action,
         "statement": json.dumps(statement),
     }
     on = f" on {resource}" if resource else ""
     return {
         "action": action,
+        "who": name_of(principal),
+        "statement": values["statement"],
+        "role": f" {resource.rpartition('/')[2]}" if ":role/" in resource else "",
         "denied": f"{principal} may not do {action}{on}. " if principal else "",
         "cause": DENIALS[kind].cause.format_map(values),
         "remedy": DENIALS[kind].fix.format_map(values),
@@ -88,7 +91,7 @@ def _is_about_a_recipient(words: str, from_email: str) -> bool:
     return sender != identity and not f".{domain}".endswith(f".{identity}")
 
 
-def _name_of(principal: str) -> str:
+def name_of(principal: str) -> str:
     """Return "the IAM user ticketflow" for arn:aws:iam::123456789012:user/ticketflow."""
     kind, _, name = principal.rpartition(":")[2].partition("/")
     if kind == "assumed-role":

@@ -161,6 +161,8 @@ def _principal(arn: str) -> str:
     kind, _, name = arn.rpartition(":")[2].partition("/")
     if not name:
         return "the root user: use an IAM user instead" if kind == "root" else kind
+    if kind == "assumed-role":
+        return f"role {name.partition('/')[0]}"
     return f"{kind} {name}"
 
 
