@@ -5,9 +5,11 @@ from django.urls import path
 from email_settings.views import (
     activity,
     all_mail,
+    guide,
     many_mails,
     mode,
     one_mail,
+    rights,
     settings,
     trial,
 )
@@ -25,6 +27,24 @@ urlpatterns = [
     path("admin-panel/email-settings/go-live/", mode.go_live, name="settings-go-live"),
     path(
         "admin-panel/email-settings/rehearse/", mode.rehearse, name="settings-rehearse"
+    ),
+    # how to set it up, and the rights for it
+    path("admin-panel/email-settings/guide/", guide.guide, name="guide"),
+    path(
+        "admin-panel/email-settings/guide/<slug:name>/",
+        guide.guide_document,
+        name="guide-document",
+    ),
+    path("admin-panel/email-settings/rights/", rights.rights, name="rights"),
+    path(
+        "admin-panel/email-settings/rights/script/",
+        rights.rights_script,
+        name="rights-script",
+    ),
+    path(
+        "admin-panel/email-settings/rights/template/",
+        rights.rights_template,
+        name="rights-template",
     ),
     # a test e-mail and its legs
     path("admin-panel/email-settings/test/", trial.test_send, name="settings-test"),

@@ -3,6 +3,7 @@
 from functools import cache
 
 import boto3
+from botocore.exceptions import UnknownRegionError
 from botocore.loaders import create_loader
 
 
@@ -18,6 +19,18 @@ def regions() -> list[tuple[str, str]]:
     }
     labels = _labels()
     return [(code, labels.get(code, code)) for code in sorted(codes)]
+
+
+@cache
+def partition_of(region: str) -> str:
+    """Return the second part of an ARN in that region: "aws", "aws-us-gov" and so on.
+
+    A region that nobody knows, an empty one too, counts as one of "aws".
+    """
+    try:
+        return boto3.session.Session().get_partition_for_region(region)
+    except UnknownRegionError:
+        return "aws"
 
 
 def _labels() -> dict[str, str]:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from email_settings.gateway.errors import ErrorClass
 from email_settings.models import OutboxMessage, SesSettings
-from email_settings.readiness.policy import iam_policy
+from email_settings.provisioning.policy import statement_for
 from email_settings.status import Hold
 
 # Others publish a DMARC policy for these that no Amazon SES account can satisfy.
@@ -161,8 +161,6 @@ def _principal(arn: str) -> str:
     kind, _, name = arn.rpartition(":")[2].partition("/")
     if not name:
         return "the root user: use an IAM user instead" if kind == "root" else kind
-    if kind == "assumed-role":
-        return f"role {name.partition('/')[0]}"
     return f"{kind} {name}"
 
 
@@ -343,9 +341,9 @@ def _unanswered(name: str, evidence: Evidence, action: str, what: str) -> Check:
             name,
             "warn",
             "No permission",
-            f"The key may not ask ({action}). Mail can leave without it; attach this "
-            "policy to the user to see more.",
-            statement=iam_policy(),
+            f"The key may not ask ({action}). Mail can leave without it; add this "
+            "statement to the user's policy to see more.",
+            statement=statement_for(action, evidence.settings),
         )
     return Check(name, "idle", "Not known", f"AWS did not say {what}.")
 

@@ -302,7 +302,9 @@ def test_missing_rights_show_the_policy_and_stand_in_nobodys_way(
     shown = text(save(panel))
     assert "Settings saved" in shown
     assert "No permission" in shown
-    assert "ses:SendRawEmail" in shown
+    # exactly what is missing
+    assert '"Sid": "TicketFlowRead"' in shown
+    assert '"Action": [ "ses:GetAccount" ]' in shown
     assert "Valid" in shown
 
 

@@ -12,14 +12,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from email_settings import services
 from email_settings.forms import SettingsForm, TestMailForm
-from email_settings.key_age import KeyAge
 from email_settings.models import SesSettings
 from email_settings.pacing import effective_rate, whole_rate
 from email_settings.querysets import messages as mails
 from email_settings.quota import Quota
 from email_settings.readiness.checklist import Evidence, checklist
-from email_settings.readiness.policy import iam_policy
-from email_settings.roles import trust_policy
 from email_settings.services import SettingsRefusedError
 from email_settings.status import MailStatus
 from ticketflow.errors import DomainError
@@ -104,9 +101,6 @@ def _page(
         "refusal": refusal,
         "what_stays": _what_stays(stored),
         "pace": _pace(stored) if stored.is_configured else "",
-        "policy": iam_policy(),
-        "trust_policy": trust_policy(stored),
-        "key_age": KeyAge.of(stored),
         "checks": checks,
         "checks_done": sum(check.tone == "ok" for check in checks),
         "test_form": TestMailForm(

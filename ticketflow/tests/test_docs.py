@@ -12,7 +12,8 @@ from django.core.management import get_commands
 from email_settings.forms import SettingsForm
 from email_settings.gateway.errors import CATALOGUE
 from email_settings.models import SesSettings
-from email_settings.readiness.policy import iam_policy
+from email_settings.provisioning.place import Place
+from email_settings.provisioning.policy import Feature, policy
 
 ROOT: Path = settings.BASE_DIR
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -112,7 +113,8 @@ def test_the_guide_explains_whatever_holds_all_mail() -> None:
 def test_the_guide_and_the_page_ask_for_the_same_rights() -> None:
     guide = (ROOT / "docs/ses-setup.md").read_text()
     block = guide.partition("```json")[2].partition("```")[0]
-    assert actions(json.loads(block)) == actions(json.loads(iam_policy()))
+    asked = policy([Feature.SEND, Feature.READ], Place.of(SesSettings()))
+    assert actions(json.loads(block)) == actions(asked)
 
 
 def actions(policy: dict[str, Any]) -> set[str]:

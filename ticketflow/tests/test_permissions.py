@@ -101,6 +101,11 @@ MATRIX: dict[str, Address] = {
     "email_settings:message-detail": _with(ADMINS, uid="message_uid"),
     "email_settings:message-html": _with(ADMINS, uid="message_uid"),
     "email_settings:settings-check": ADMINS,
+    "email_settings:guide": ADMINS,
+    "email_settings:guide-document": _with(ADMINS, name="document"),
+    "email_settings:rights": ADMINS,
+    "email_settings:rights-script": ADMINS,
+    "email_settings:rights-template": ADMINS,
     "email_settings:mail-hold": ADMINS,
     "email_settings:mail-release": ADMINS,
     "email_settings:message-retry-all": ADMINS,
@@ -165,6 +170,7 @@ class World:
     token: str
     message_uid: str
     word: str = "x"
+    document: str = "operations"
 
 
 @pytest.fixture
