@@ -5,9 +5,10 @@ import hashlib
 import threading
 import uuid
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from email_settings.standin.faults import Trouble
@@ -267,8 +268,10 @@ class Account:
         self.takes_any_key = False  # for the demo: whatever is pasted is right
         self.new_keys_take = timedelta(0)  # until a key made through IAM works
         self.regions: dict[str, Region] = {}
+        self.domain = ""  # the one that the console speaks about
         self.verified_everywhere: set[str] = set()
-        self.is_new = False  # regions begin in the sandbox
+        # What a region is given when it is first asked for
+        self.prepare: Callable[[Account, Region], None] | None = None
         self.mails: list[Mail] = []
         self.trouble: Trouble | None = None  # what the next sends meet
         self.one_call_a_second = False  # SES's rule for all but sends
@@ -314,11 +317,13 @@ class Account:
     def region(self, name: str) -> Region:
         """Return what AWS has there, made when it is first asked for."""
         if name not in self.regions:
-            self.regions[name] = Region(
+            region = Region(
                 name,
-                is_production=not self.is_new,
                 identities={n: Identity(n) for n in self.verified_everywhere},
             )
+            self.regions[name] = region
+            if self.prepare:
+                self.prepare(self, region)
         return self.regions[name]
 
     def take(
@@ -399,22 +404,22 @@ class Account:
 
     def publish(self, topic: Topic, text: str, *, at: datetime | None = None) -> None:
         """Bring a text to all who subscribed to the topic, now or at that time."""
-        self.on_the_way.append((at or self.now(), topic, text))
-        self.bring()
+        with self.lock:
+            self.on_the_way.append((at or self.now(), topic, text))
+            self.bring()
 
     def bring(self) -> None:
         """Put what is due into the queues."""
-        if self.feed.is_stopped:
-            return
-        now = self.now()
-        due = sorted(
-            (one for one in self.on_the_way if one[0] <= now), key=lambda one: one[0]
-        )
-        self.on_the_way = [one for one in self.on_the_way if one[0] > now]
-        for _, topic, text in due:
-            self._deliver(topic, text, now)
-        if due:
-            self.news.notify_all()
+        with self.lock:
+            now = self.now()
+            if self.feed.is_stopped:
+                return
+            due = [one for one in self.on_the_way if one[0] <= now]
+            self.on_the_way = [one for one in self.on_the_way if one[0] > now]
+            for _, topic, text in sorted(due, key=itemgetter(0)):
+                self._deliver(topic, text, now)
+            if due:
+                self.news.notify_all()
 
     def _deliver(self, topic: Topic, text: str, now: datetime) -> None:
         region = self.region(topic.arn.split(":")[3])

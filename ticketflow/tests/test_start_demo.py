@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import dns.nameserver
+import dns.resolver
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
+from pytest_django import Settings
 
 from email_settings.credentials import Credentials, Secret
 from email_settings.gateway.probe import check_account
@@ -24,19 +27,32 @@ class Child:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+def begin() -> str:
+    return "ready"
+
+
+@pytest.fixture
+def aws(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, begin: str
+) -> Iterator[Child]:
     lifeline, lifeline_end = os.pipe()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names,
+    ):
         host, port = listener.getsockname()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        descriptors = [listener.fileno(), lifeline]
+        names.bind(("127.0.0.1", 0))
+        settings.DNS_SERVERS = [f"127.0.0.1:{names.getsockname()[1]}"]
+        descriptors = [listener.fileno(), names.fileno(), lifeline]
         process = subprocess.Popen(
             [
                 *[sys.executable, "-m", "ticketflow.demo.aws"],
-                *["--verified", "larkfield.example"],
+                *["--domain", "larkfield.example", "--begin", begin],
+                *["--dns", str(names.fileno())],
                 *["--socket", str(listener.fileno()), "--lifeline", str(lifeline)],
             ],
-            cwd=settings.BASE_DIR,
+            cwd=django_settings.BASE_DIR,
             pass_fds=descriptors,
         )
     os.close(lifeline)
@@ -49,6 +65,35 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
 
 def the_key(region: str, secret: str = SECRET_ACCESS_KEY) -> Credentials:
     return Credentials(ACCESS_KEY_ID, Secret(secret), region)
+
+
+@pytest.mark.parametrize("begin", ["new"])
+def test_a_new_account_is_in_the_sandbox_and_knows_nobody(aws: Child) -> None:
+    state = check_account(
+        the_key("eu-west-1"), "helpdesk@larkfield.example", total_seconds=30
+    )
+    assert state.is_sandbox
+    assert [problem.code for problem in state.problems] == ["from_not_verified"]
+    # Mail of people goes somewhere already; Amazon SES has no record yet.
+    assert ask_dns("larkfield.example", "MX") == ["10 mail.larkfield.example."]
+    with pytest.raises(dns.resolver.NXDOMAIN):
+        ask_dns("_dmarc.larkfield.example", "TXT")
+
+
+def test_a_ready_account_has_its_records_in_dns(aws: Child) -> None:
+    check_account(the_key("eu-west-1"), "helpdesk@larkfield.example", total_seconds=30)
+    assert ask_dns("bounce.larkfield.example", "MX") == [
+        "10 feedback-smtp.eu-west-1.amazonses.com."
+    ]
+    [dmarc] = ask_dns("_dmarc.larkfield.example", "TXT")
+    assert "v=DMARC1" in dmarc
+
+
+def ask_dns(name: str, kind: str) -> list[str]:
+    host, _, port = django_settings.DNS_SERVERS[0].rpartition(":")
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = [dns.nameserver.Do53Nameserver(host, int(port))]
+    return [record.to_text() for record in resolver.resolve(name, kind)]
 
 
 def test_one_key_is_right_and_the_domain_is_verified_until_the_parent_ends(

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from argparse import ArgumentParser
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -98,11 +98,31 @@ def _prepare_keys(say: Printer) -> None:
         say("start", f"{error} Mail is held until it is put back: see the Admin Panel.")
 
 
-def _prepare_demo() -> socket.socket:
-    """Fill an empty database, and return the socket for the stand-in for AWS."""
+@dataclass(frozen=True)
+class DemoAws:
+    """Where the stand-in for AWS is asked: over HTTP, and over DNS."""
+
+    http: socket.socket
+    dns: socket.socket
+
+    @property
+    def url(self) -> str:
+        host, port = self.http.getsockname()
+        return f"http://{host}:{port}"
+
+    @property
+    def name_server(self) -> str:
+        host, port = self.dns.getsockname()
+        return f"{host}:{port}"
+
+
+def _prepare_demo() -> DemoAws:
+    """Fill an empty database, and return the sockets for the stand-in for AWS."""
     if not User.objects.exists():
         call_command("seed_demo", verbosity=0)
-    return preflight.listen(LOOPBACK, 0)
+    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names.bind((LOOPBACK, 0))
+    return DemoAws(preflight.listen(LOOPBACK, 0), names)
 
 
 def _welcome(say: Printer, host: str) -> None:
@@ -116,7 +136,7 @@ def _welcome(say: Printer, host: str) -> None:
         say("start", f"{settings.SITE_URL}/setup/?token={token}")
 
 
-def _show_demo(say: Printer, aws: socket.socket) -> None:
+def _show_demo(say: Printer, aws: DemoAws) -> None:
     admin, agent = "ewa.kowalska", "maya.okafor"
     say("start", f"Sign in as {admin}@{company.DOMAIN} (admin) or {agent}@… (agent),")
     say("start", f"hannah.brooks@… (requester); the password is “{company.PASSWORD}”.")
@@ -126,10 +146,10 @@ def _show_demo(say: Printer, aws: socket.socket) -> None:
         "start",
         "AWS is played by a child of this process: no mail leaves this machine.",
     )
-    say("start", f"Break it and mend it at {_address(aws)}/")
+    say("start", f"Nothing is set up there yet. Break it and mend it at {aws.url}/")
 
 
-def _roles(listener: socket.socket, lock: int, aws: socket.socket | None) -> list[Role]:
+def _roles(listener: socket.socket, lock: int, aws: DemoAws | None) -> list[Role]:
     """The children, in the order in which they are stopped."""
     environment = {
         # Our own modules are found from whatever folder this was started in.
@@ -142,18 +162,16 @@ def _roles(listener: socket.socket, lock: int, aws: socket.socket | None) -> lis
         _child(worker.__name__, grace=worker.GRACE),
     ]
     if aws:
-        environment["AWS_ENDPOINT_URL"] = _address(aws)
-        verified = ["--verified", company.DOMAIN]
-        children.append(_child(demo_aws.__name__, aws, *verified, grace=3))
+        environment["AWS_ENDPOINT_URL"] = aws.url
+        environment["DNS_SERVERS"] = aws.name_server
+        names = aws.dns.fileno()
+        given = [f"--dns={names}", f"--domain={company.DOMAIN}"]
+        child = _child(demo_aws.__name__, aws.http, *given, grace=3)
+        children.append(replace(child, descriptors=[*child.descriptors, names]))
     return [
         replace(child, descriptors=[*child.descriptors, lock], environment=environment)
         for child in children
     ]
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()
-    return f"http://{host}:{port}"
 
 
 def _child(
