@@ -1,16 +1,25 @@
-"""Installations, servers and repeats of the fault tests."""
+"""Installations, servers and repeats of the fault tests.
+
+FAULT_REPEATS says how often each fault happens. A test begins anew for each of them,
+except for two kinds: one that takes `kills` has the fault happen to the same
+installation again and again, which is quicker and harder; and one that shows what would
+happen without a guard runs once.
+"""
 
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from email_settings.tests.faults import servers
 from email_settings.tests.faults.ses_log import SesLog, running_ses_log
 from email_settings.tests.faults.sites import FaultSite, copied_site, make_template
+
+Test = TypeVar("Test", bound=Callable[..., Any])
 
 REPEATS = int(os.environ.get("FAULT_REPEATS", "1"))
 # After so many minutes no further test begins; 0 is never.
@@ -19,14 +28,29 @@ _BEGAN = time.monotonic()
 _HERE = Path(__file__).parent
 OUT_OF_TIME = "the time for fault tests is over"
 
-_finished_rounds: dict[int, set[str]] = {}
+# So many kills of one installation; then comes a new one, and others have their turn.
+KILLS_AT_ONCE = 5
+
+_kills_done = 0
+
+
+def once(test: Test) -> Test:
+    """Mark a test that proves something about the tests: repeating it proves no more."""
+    test.is_once = True  # type: ignore[attr-defined]
+    return test
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test of this folder as often as FAULT_REPEATS says."""
-    if REPEATS > 1:
+    if "kills" in metafunc.fixturenames:
+        begins = range(0, REPEATS, KILLS_AT_ONCE)
+        slices = [range(begin, min(begin + KILLS_AT_ONCE, REPEATS)) for begin in begins]
+        metafunc.parametrize(
+            "kills", slices, ids=[f"kills{s.start + 1}-{s.stop}" for s in slices]
+        )
+    elif REPEATS > 1 and not hasattr(metafunc.function, "is_once"):
         metafunc.fixturenames.append("fault_round")
-        metafunc.parametrize("fault_round", range(1, REPEATS + 1), ids="round{}".format)
+        metafunc.parametrize("fault_round", range(REPEATS), ids="round{}".format)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,8 +60,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _round_of(item: pytest.Item) -> int:
     callspec = getattr(item, "callspec", None)
-    number: int = callspec.params.get("fault_round", 0) if callspec else 0
+    params = callspec.params if callspec else {}
+    kills: range = params.get("kills", range(1))
+    number: int = params.get("fault_round", kills.start)
     return number
+
+
+def note_kill() -> None:
+    """Count a kill for the summary."""
+    global _kills_done
+    _kills_done += 1
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -58,7 +90,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     done = len(terminalreporter.stats.get("passed", []))
     failed = len(terminalreporter.stats.get("failed", []))
     terminalreporter.write_sep(
-        "=", f"faults: {done} runs held, {failed} did not, {len(skipped)} not begun"
+        "=",
+        f"faults: {done} runs held, {failed} did not, {len(skipped)} not begun; "
+        f"{_kills_done} kills in a row",
     )
 
 

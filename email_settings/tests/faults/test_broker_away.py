@@ -4,6 +4,7 @@ import pytest
 
 from email_settings.tests.faults import promises
 from email_settings.tests.faults.browser import Browser
+from email_settings.tests.faults.conftest import once
 from email_settings.tests.faults.plan import Plan
 from email_settings.tests.faults.servers import RedisServer
 from email_settings.tests.faults.ses_log import SesLog
@@ -81,6 +82,7 @@ def test_emptied_redis_loses_no_mail(
     flush(grown, ses, redis_server, plan, LATE_SECONDS)
 
 
+@once
 def test_without_watch_and_sweep_it_would(
     grown: FaultSite, ses: SesLog, redis_server: RedisServer
 ) -> None:
@@ -89,6 +91,7 @@ def test_without_watch_and_sweep_it_would(
         flush(grown, ses, redis_server, plan, seconds=4)
 
 
+@once
 def test_without_a_thread_for_it_people_would_be_refused(
     grown: FaultSite, redis_server: RedisServer
 ) -> None:

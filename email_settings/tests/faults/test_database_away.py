@@ -10,6 +10,7 @@ import pytest
 
 from email_settings.tests.faults import promises
 from email_settings.tests.faults.browser import Browser, Reply
+from email_settings.tests.faults.conftest import once
 from email_settings.tests.faults.plan import Plan
 from email_settings.tests.faults.servers import Postgres
 from email_settings.tests.faults.ses_log import SesLog
@@ -73,6 +74,7 @@ def test_mail_is_neither_lost_nor_doubled_nor_in_doubt(
     assert break_database(grown, ses, postgres, Plan()) == grown.count("sent")
 
 
+@once
 def test_without_keeping_results_it_would_be_in_doubt(
     grown: FaultSite, ses: SesLog, postgres: Postgres
 ) -> None:

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from email_settings.tests.faults import promises
+from email_settings.tests.faults.conftest import once
 from email_settings.tests.faults.plan import Plan
 from email_settings.tests.faults.ses_log import SesLog
 from email_settings.tests.faults.sites import FaultSite
@@ -55,6 +56,7 @@ def test_deadlock_is_tried_again(grown: FaultSite, ses: SesLog) -> None:
     assert ses.count == 1
 
 
+@once
 def test_without_keeping_results_a_deadlock_would_leave_doubt(
     grown: FaultSite, ses: SesLog
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from email_settings.tests.faults import promises
 from email_settings.tests.faults.browser import Browser
+from email_settings.tests.faults.conftest import once
 from email_settings.tests.faults.plan import Plan
 from email_settings.tests.faults.ses_log import SesLog
 from email_settings.tests.faults.sites import FaultSite
@@ -58,6 +59,7 @@ def test_mail_waits_until_there_is_room_again(
     assert embedded.count("sent") == ses.count == 60
 
 
+@once
 def test_without_keeping_results_it_would_be_in_doubt(
     embedded: FaultSite, ses: SesLog, full: Path
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from email_settings.tests.faults import promises
+from email_settings.tests.faults.conftest import once
 from email_settings.tests.faults.plan import Kill, Plan
 from email_settings.tests.faults.promises import PromiseBroken
 from email_settings.tests.faults.ses_log import BROKEN, SesLog
@@ -36,6 +37,7 @@ def test_journal_tells_what_was_never_sent(embedded: FaultSite, ses: SesLog) -> 
     die_before_the_wire(embedded, ses)
 
 
+@once
 def test_without_the_journal_it_is_in_doubt(embedded: FaultSite, ses: SesLog) -> None:
     with pytest.raises(PromiseBroken, match="4 messages are in doubt"):
         die_before_the_wire(embedded, ses, "journal")
@@ -58,6 +60,7 @@ def test_a_try_is_one_request(embedded: FaultSite, ses: SesLog) -> None:
     assert ses.count == 1
 
 
+@once
 def test_with_retries_of_the_sdk_it_is_two(embedded: FaultSite, ses: SesLog) -> None:
     with pytest.raises(PromiseBroken, match="was posted 2 times"):
         get_no_clear_answer(embedded, ses, "sdk_retries")
@@ -89,6 +92,7 @@ def test_lease_ends_for_a_worker_of_another_machine(
     assert grown.states() == ["sent"] * 4 + ["unknown"] * 2
 
 
+@once
 def test_without_a_lease_nobody_learns_of_it(
     grown: FaultSite, ses: SesLog, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -114,6 +118,7 @@ def test_two_workers_share_the_mail(grown: FaultSite, ses: SesLog) -> None:
     race(grown, ses)
 
 
+@once
 def test_without_the_condition_both_send_it(grown: FaultSite, ses: SesLog) -> None:
     with pytest.raises(PromiseBroken, match="was sent 2 times"):
         race(grown, ses, "conditional_claim")
@@ -140,6 +145,7 @@ def test_one_pump_leases_what_it_has_slots_for(
     wake_again_and_again(embedded, ses)
 
 
+@once
 def test_two_pumps_lease_more(embedded: FaultSite, ses: SesLog) -> None:
     with pytest.raises(PromiseBroken, match="more is leased"):
         wake_again_and_again(embedded, ses, "one_pump")

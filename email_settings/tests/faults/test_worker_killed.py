@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from email_settings.tests.faults import promises
-from email_settings.tests.faults.conftest import REPEATS
+from email_settings.tests.faults.conftest import REPEATS, note_kill
 from email_settings.tests.faults.plan import Kill, Plan
 from email_settings.tests.faults.ses_log import SesLog
 from email_settings.tests.faults.sites import FaultSite
@@ -60,19 +60,27 @@ SCENES = [
 
 @pytest.mark.parametrize(("site_name", "step"), SCENES)
 def test_nothing_is_lost_and_nothing_doubled(
-    request: pytest.FixtureRequest, site_name: str, step: Step, ses: SesLog
+    request: pytest.FixtureRequest,
+    site_name: str,
+    step: Step,
+    ses: SesLog,
+    kills: range,
 ) -> None:
+    """Each worker finds what the one before it left, and dies of the same."""
     site: FaultSite = request.getfixturevalue(site_name)
-    uids = site.put(8)
-    with site.worker(Plan(kills=[step.kill], slots=step.slots)) as worker:
-        worker.wait_until_dead()
-    assert ses.count == step.taken
+    uids = site.put(6)
+    for died in range(1, len(kills) + 1):
+        uids += site.put(2)
+        with site.worker(Plan(kills=[step.kill], slots=step.slots)) as worker:
+            worker.wait_until_dead()
+        note_kill()
+        assert ses.count == step.taken * died
     # The leases run for minutes: what the next worker knows it has from the journal.
     with site.worker():
         promises.wait_until_over(site, seconds=30)
     promises.check(site, ses, enqueued=uids)
-    assert site.count("unknown") == step.in_doubt
-    assert site.count("sent") == len(uids) - step.in_doubt
+    assert site.count("unknown") == step.in_doubt * len(kills)
+    assert site.count("sent") == len(uids) - step.in_doubt * len(kills)
 
 
 def test_what_was_on_the_wire_waits_for_a_person(

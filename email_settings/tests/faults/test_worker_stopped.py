@@ -5,6 +5,7 @@ import time
 import pytest
 
 from email_settings.tests.faults import promises
+from email_settings.tests.faults.conftest import once
 from email_settings.tests.faults.plan import Kill, Plan
 from email_settings.tests.faults.ses_log import TOO_FAST, SesLog
 from email_settings.tests.faults.sites import REQUESTER, FaultSite
@@ -93,6 +94,7 @@ def test_late_refusal_of_a_frozen_worker_overwrites_nothing(
     late_refusal(grown, ses)
 
 
+@once
 def test_without_the_claim_token_it_would(grown: FaultSite, ses: SesLog) -> None:
     with pytest.raises(promises.PromiseBroken, match="from sent to queued"):
         late_refusal(grown, ses, "claim_token")
@@ -119,6 +121,7 @@ def test_call_that_comes_too_late_is_not_made(grown: FaultSite, ses: SesLog) -> 
     assert ses.count == 1
 
 
+@once
 def test_without_a_latest_start_it_would_be(grown: FaultSite, ses: SesLog) -> None:
     with pytest.raises(promises.PromiseBroken, match="was sent 2 times"):
         late_start(grown, ses, "latest_start")
