@@ -65,7 +65,9 @@ def begin_ready(account: Account, domain: str) -> None:
     account.zone.put(f"_dmarc.{domain}", "TXT", DMARC.format(domain=domain))
 
     def ready(_: Account, region: Region) -> None:
-        identity = Identity(domain, mail_from=MailFrom(f"bounce.{domain}"))
+        # Each region wants an MX of its own, and only one may be at a name.
+        mail_from = MailFrom(f"bounce-{region.name}.{domain}")
+        identity = Identity(domain, mail_from=mail_from)
         region.identities[domain] = identity
         region.review = Review(status="GRANTED", case_id="170000000000001")
         publish_records(account, region, identity)
@@ -94,7 +96,6 @@ def _put_in_the_sandbox(_: Account, region: Region) -> None:
 def publish_records(account: Account, region: Region, identity: Identity) -> None:
     """Put all that an identity wants into DNS, and nothing else in its place."""
     for name, kind, value in account.records_for(region, identity):
-        # The one MX that all regions share a name for is that of the region.
         account.zone.put(name, kind, value)
 
 

@@ -55,6 +55,7 @@ def _aws(account: Account, request: Request) -> Reply:
 
 
 def _log(account: Account, signer: Signer | None, name: str, refused: str = "") -> None:
+    """Keep a call; of one that is not signed rightly nothing is known."""
     account.calls.append(
         Call(
             at=account.now(),

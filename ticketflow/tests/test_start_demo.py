@@ -82,7 +82,7 @@ def test_a_new_account_is_in_the_sandbox_and_knows_nobody(aws: Child) -> None:
 
 def test_a_ready_account_has_its_records_in_dns(aws: Child) -> None:
     check_account(the_key("eu-west-1"), "helpdesk@larkfield.example", total_seconds=30)
-    assert ask_dns("bounce.larkfield.example", "MX") == [
+    assert ask_dns("bounce-eu-west-1.larkfield.example", "MX") == [
         "10 feedback-smtp.eu-west-1.amazonses.com."
     ]
     [dmarc] = ask_dns("_dmarc.larkfield.example", "TXT")

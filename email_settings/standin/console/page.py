@@ -308,7 +308,8 @@ def _dns(account: Account, region: Region) -> str:
     rows = [
         (
             f"DMARC of <code>{escape(domain)}</code>",
-            "".join(
+            f"<p>Now: {_values(account, f'_dmarc.{domain}')}</p>"
+            + "".join(
                 forms.button("dmarc", f"{domain}:{how}", label)
                 for how, label in labels.items()
             ),
@@ -348,6 +349,11 @@ def _dns(account: Account, region: Region) -> str:
         _list(rows)
         + f"<details><summary>All records</summary><ul>{records}</ul></details>"
     )
+
+
+def _values(account: Account, name: str) -> str:
+    found = account.zone.values(name, "TXT")
+    return ", ".join(f"<code>{escape(value)}</code>" for value in found) or "none"
 
 
 def _events(account: Account, region: Region) -> str:
@@ -453,8 +459,8 @@ def _calls(account: Account) -> str:
     if not account.calls:
         return "<p>Nothing yet.</p>"
     rows = "".join(
-        f"<li>{call.at:%H:%M:%S} UTC {escape(call.action or 'unsigned')} "
-        f"in {escape(call.region)}"
+        f"<li>{call.at:%H:%M:%S} UTC "
+        f"{escape(f'{call.action} in {call.region}') if call.action else 'somebody'}"
         f"{f': refused, {escape(call.refused)}' if call.refused else ''}</li>"
         for call in list(account.calls)[: -NEWEST - 1 : -1]
     )
