@@ -29,6 +29,7 @@ NEAR_THE_END = 0.8  # of the daily quota
 LEAST_APART = timedelta(seconds=50)
 
 _TURN = "GetAccount"
+_NOT_VERIFIED = "from_not_verified"
 # Held for these, mail may go on as soon as AWS says that sending is on again.
 _SWITCHED_OFF = frozenset({"sending_paused_by_aws", "sending_switched_off"})
 
@@ -46,7 +47,7 @@ def look() -> bool:
         return False
     state = ask_account(known)  # no transaction is open here
     with transaction.atomic():
-        _learn(sender, state)
+        learn(sender, state)
     return True
 
 
@@ -78,10 +79,10 @@ def _is_our_turn() -> bool:
     )
 
 
-def _learn(asked: SesSettings, state: AccountState) -> None:
+def learn(asked: SesSettings, state: AccountState) -> None:
     """Keep what AWS said and act on it, unless the settings have changed since.
 
-    When it could not be reached what it said before stays.
+    When it could not be reached what it said before stays. In a transaction.
     """
     if _is_silent(state):
         hold.put_off_probe()
@@ -110,6 +111,25 @@ def _learn(asked: SesSettings, state: AccountState) -> None:
     _act(sender)
 
 
+def learn_caller(asked: SesSettings, *, account_id: str, principal_arn: str) -> None:
+    """Keep whose credentials they are, unless the settings have changed since."""
+    SesSettings.objects.filter(pk=asked.pk, version=asked.version).exclude(
+        account_id=account_id, principal_arn=principal_arn
+    ).update(account_id=account_id, principal_arn=principal_arn)
+
+
+def learn_sender(asked: SesSettings, *, is_verified: bool) -> None:
+    """Keep whether From is verified, unless the settings have changed since.
+
+    Mail that was held because it was not is tried at once when it is.
+    """
+    current = SesSettings.objects.filter(pk=asked.pk, version=asked.version)
+    current.update(is_from_verified=is_verified)
+    if is_verified and current.filter(hold_code=_NOT_VERIFIED).exists():
+        hold.probe_now()
+        transaction.on_commit(nudge_worker, robust=True)
+
+
 def _is_silent(state: AccountState) -> bool:
     """Whether AWS gave no answer of its own."""
     is_told = state.is_sandbox is not None or state.max_send_rate is not None
@@ -127,7 +147,7 @@ def _problems(sender: SesSettings, state: AccountState) -> list[dict[str, object
     return found + [
         problem
         for problem in sender.check_problems
-        if problem.get("code") == "from_not_verified"
+        if problem.get("code") == _NOT_VERIFIED and sender.is_from_verified is False
     ]
 
 

@@ -511,3 +511,33 @@ class PaceClock(models.Model):
 
     def __str__(self) -> str:
         return self.account
+
+
+class ReadinessLine(models.Model):
+    """One line of the set-up checklist as it was last found. Only readiness/ changes it.
+
+    `running_until` is the lease of the worker that looks at it just now; at most one
+    line has one.
+    """
+
+    key = models.CharField(max_length=20, unique=True)  # of readiness/lines.py
+    # Of readiness/finding.py, field by field; "" before it was looked at
+    state = models.CharField(max_length=10, blank=True)
+    said = models.CharField(max_length=60, blank=True)
+    evidence = models.TextField(blank=True)
+    fix = models.TextField(blank=True)
+    records = models.JSONField(default=list, blank=True)
+    statement = models.TextField(blank=True)
+    words = models.TextField(blank=True)
+    actions = models.JSONField(default=list, blank=True)
+    used = models.FloatField(null=True, blank=True)
+    limit = models.FloatField(null=True, blank=True)
+
+    checked_at = models.DateTimeField(null=True, blank=True)
+    since = models.DateTimeField(null=True, blank=True)  # when it came to stand so
+    settings_version = models.PositiveIntegerField(default=0)
+    wanted_at = models.DateTimeField(null=True, blank=True)
+    running_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.said or 'not checked'}"

@@ -22,6 +22,8 @@ APART_SECONDS = 0.02
 AFTER_FAILURE_SECONDS = 5.0
 # A wake-up that waited longer is worth nothing: the sweep has been there.
 EXPIRES_SECONDS = 60
+# Names of tasks.py, which is above this module
+DELIVER, CHECK = "outbox.deliver", "readiness.check"
 
 
 @dataclass
@@ -29,6 +31,7 @@ class _Publisher:
     """The thread of this process that publishes, and what tells it to."""
 
     wanted: threading.Event
+    tasks: set[str]  # that are to be published
     thread: threading.Thread
     process_id: int
 
@@ -45,8 +48,19 @@ _is_worker = False
 
 def nudge_worker() -> None:
     """Tell the worker that mail is due; returns at once, whatever the broker does."""
+    _nudge(DELIVER)
+
+
+def nudge_checks() -> None:
+    """Tell the worker that lines of the checklist are wanted; returns at once, too."""
+    _nudge(CHECK)
+
+
+def _nudge(task: str) -> None:
     if settings.REDIS_URL or _is_worker:
-        _running_publisher().wanted.set()
+        publisher = _running_publisher()
+        publisher.tasks.add(task)
+        publisher.wanted.set()
     # Else the broker is memory inside the worker: nobody would hear this process.
 
 
@@ -56,10 +70,10 @@ def this_is_a_worker() -> None:
     _is_worker = True
 
 
-def publish() -> bool:
+def publish(task: str = DELIVER) -> bool:
     """Put one wake-up on the broker; False when the broker can't be reached."""
     try:
-        current_app.send_task("outbox.deliver", expires=EXPIRES_SECONDS, retry=False)
+        current_app.send_task(task, expires=EXPIRES_SECONDS, retry=False)
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("nudge: the broker can't be reached: %s", error)
         return False
@@ -76,16 +90,20 @@ def _running_publisher() -> _Publisher:
 
 
 def _start() -> _Publisher:
-    wanted = threading.Event()
+    wanted, tasks = threading.Event(), set[str]()
     thread = threading.Thread(
-        target=_publish_for_ever, args=(wanted,), daemon=True, name="outbox-nudge"
+        target=_publish_for_ever, args=(wanted, tasks), daemon=True, name="outbox-nudge"
     )
     thread.start()
-    return _Publisher(wanted, thread, os.getpid())
+    return _Publisher(wanted, tasks, thread, os.getpid())
 
 
-def _publish_for_ever(wanted: threading.Event) -> None:
+def _publish_for_ever(wanted: threading.Event, tasks: set[str]) -> None:
     while True:
         wanted.wait()
+        # Before the tasks are taken: one that is added meanwhile wakes this again.
         wanted.clear()
-        time.sleep(APART_SECONDS if publish() else AFTER_FAILURE_SECONDS)
+        is_reached = True
+        while tasks:
+            is_reached = publish(tasks.pop()) and is_reached
+        time.sleep(APART_SECONDS if is_reached else AFTER_FAILURE_SECONDS)

@@ -21,6 +21,7 @@ from email_settings.gateway.probe import AccountState, check_account
 from email_settings.models import Lane, OutboxMessage, SesSettings
 from email_settings.nudge import nudge_worker
 from email_settings.querysets import REHEARSAL
+from email_settings.readiness import run as readiness
 from ticketflow.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ def _save_settings(
     _remember(row, state)
     row.save()
     _try_what_is_held(row, state)
+    readiness.want_all()
     return row
 
 
@@ -153,37 +155,6 @@ def _try_what_is_held(row: SesSettings, state: AccountState) -> None:
         hold.probe_now()
     row.refresh_from_db()
     transaction.on_commit(nudge_worker, robust=True)
-
-
-def check_again() -> SesSettings:
-    """Ask AWS about the saved settings, at most 5 seconds, and keep what it says.
-
-    Raises DomainError when there are none, EncryptionError when the secret can't be
-    read.
-    """
-    row = stored_settings()
-    state = check_account(credentials.read_credentials(row), row.from_email)
-    with transaction.atomic():
-        _remember(row, state)
-        # Only what AWS said: somebody may have saved other settings meanwhile.
-        SesSettings.objects.filter(pk=row.pk, version=row.version).update(
-            **{name: getattr(row, name) for name in REMEMBERED}
-        )
-    return row
-
-
-REMEMBERED = (
-    "checked_at",
-    "account_id",
-    "principal_arn",
-    "is_sandbox",
-    "is_sending_enabled",
-    "is_from_verified",
-    "max_send_rate",
-    "max_24_hour_send",
-    "sent_last_24_hours",
-    "check_problems",
-)
 
 
 def _remember(row: SesSettings, state: AccountState) -> None:
@@ -303,6 +274,7 @@ def _change_mode(
     row.saved_at = timezone.now()
     row.saved_by_id = actor.pk
     row.save(update_fields=["mode", "version", "saved_at", "saved_by"])
+    readiness.want_all()
 
 
 # One message

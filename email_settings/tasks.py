@@ -9,6 +9,7 @@ from celery import shared_task
 
 from email_settings import account_watch, retention, worker
 from email_settings.delivery import pump
+from email_settings.readiness import run as readiness
 
 
 @shared_task(name="outbox.deliver", acks_late=False)
@@ -22,6 +23,12 @@ def deliver() -> None:
 def watch_account() -> None:
     """Ask AWS about the account, when it is time."""
     account_watch.look()
+
+
+@shared_task(name="readiness.check", acks_late=False)
+def check() -> None:
+    """Look at the lines of the set-up checklist that are wanted or due."""
+    readiness.sweep()
 
 
 @shared_task(name="outbox.prune", acks_late=False)

@@ -5,6 +5,7 @@ from django.urls import path
 from email_settings.views import (
     activity,
     all_mail,
+    checklist,
     guide,
     many_mails,
     mode,
@@ -19,10 +20,17 @@ app_name = "email_settings"
 urlpatterns = [
     # the account that mail leaves through
     path("admin-panel/email-settings/", settings.settings_form, name="settings"),
+    # the checklist beside it
     path(
-        "admin-panel/email-settings/check/",
-        settings.settings_check,
-        name="settings-check",
+        "admin-panel/email-settings/checklist/", checklist.checklist, name="checklist"
+    ),
+    path(
+        "admin-panel/email-settings/check/", checklist.check_all, name="settings-check"
+    ),
+    path(
+        "admin-panel/email-settings/check/<slug:key>/",
+        checklist.check_line,
+        name="settings-check-line",
     ),
     path("admin-panel/email-settings/go-live/", mode.go_live, name="settings-go-live"),
     path(

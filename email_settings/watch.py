@@ -11,11 +11,14 @@ import logging
 import threading
 import time
 
+from django.conf import settings
 from django.db import Error, close_old_connections, connection
 
+from email_settings import nudge
 from email_settings.delivery import pump
 from email_settings.delivery.clock import now_in_sql
 from email_settings.models import Lane, OutboxMessage
+from email_settings.readiness import run
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,8 @@ LOOK_SECONDS = 0.5
 # While what is due can't be sent, say because Redis is away
 LONGEST_LOOK_SECONDS = 5.0
 COMMIT_SECONDS = 0.05
+# For lines of the checklist, on PostgreSQL without Redis
+CHECKS_SECONDS = 2.0
 
 _is_wanted = threading.Event()
 
@@ -74,10 +79,13 @@ class _Look:
     def __init__(self) -> None:
         self._seen: object = None
         self._next_at = 0.0
+        self._checks_at = 0.0
         self._pause = LOOK_SECONDS
 
     def look_when_it_is_time(self) -> None:
-        if not self._has_anybody_committed() and time.monotonic() < self._next_at:
+        has_committed = self._has_anybody_committed()
+        self._look_for_checks(has_committed=has_committed)
+        if not has_committed and time.monotonic() < self._next_at:
             return
         if not is_something_due() or pump.wake_running():
             self._pause = LOOK_SECONDS
@@ -86,6 +94,20 @@ class _Look:
             self._pause = min(self._pause * 2, LONGEST_LOOK_SECONDS)
             _is_wanted.set()
         self._next_at = time.monotonic() + self._pause
+
+    def _look_for_checks(self, *, has_committed: bool) -> None:
+        """Have lines of the checklist looked at, where nobody else can say so.
+
+        With Redis a nudge does; on SQLite somebody must have committed first.
+        """
+        if settings.REDIS_URL or not (has_committed or self._is_time_for_checks()):
+            return
+        self._checks_at = time.monotonic() + CHECKS_SECONDS
+        if run.is_something_to_do():
+            nudge.nudge_checks()
+
+    def _is_time_for_checks(self) -> bool:
+        return connection.vendor != "sqlite" and time.monotonic() >= self._checks_at
 
     def _has_anybody_committed(self) -> bool:
         """Whether another connection has committed to SQLite since the last question.

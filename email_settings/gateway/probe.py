@@ -1,7 +1,7 @@
 """Asks AWS about an account: who it is, what it may send, whether From is verified."""
 
 import concurrent.futures
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,23 @@ def ask_account(credentials: Credentials) -> AccountState:
     return _summarise(nobody, _ask_ses(credentials, ""), credentials)
 
 
+def state_of(answer: Mapping[str, Any] | SendError) -> AccountState:
+    """Return what GetAccount said, for what was asked elsewhere; no question is asked."""
+    sending = _Sending()
+    if isinstance(answer, SendError):
+        sending.errors.append(answer)
+    else:
+        _read_account(answer, sending)
+    return AccountState(
+        is_sandbox=sending.is_sandbox,
+        is_sending_enabled=sending.is_sending_enabled,
+        max_send_rate=sending.max_send_rate,
+        max_24_hour_send=sending.max_24_hour_send,
+        sent_last_24_hours=sending.sent_last_24_hours,
+        problems=[replace(e.problem, words=e.record) for e in sending.errors],
+    )
+
+
 def _summarise(
     who: _Identity | SendError, sending: _Sending | None, credentials: Credentials
 ) -> AccountState:
@@ -142,7 +159,9 @@ def _too_slow(credentials: Credentials) -> SendError:
     return SendError(problem, detail="No answer in time")
 
 
-def _explain(error: Exception, *, region: str, from_email: str = "") -> SendError:
+def explain_question(
+    error: Exception, *, region: str, from_email: str = ""
+) -> SendError:
     """Return the problem behind a question; one without an answer has changed nothing."""
     found = explain(error, from_email=from_email, region=region)
     if found.problem.kind is not ErrorClass.UNKNOWN:
@@ -169,7 +188,7 @@ def _ask_who(credentials: Credentials) -> _Identity | SendError:
         client = session.client("sts", region_name=region, config=_CONFIG)
         answer = client.get_caller_identity()
     except _SDK_ERRORS as error:
-        return _explain(error, region=credentials.region)
+        return explain_question(error, region=credentials.region)
     return _Identity(answer.get("Account", ""), answer.get("Arn", ""))
 
 
@@ -178,7 +197,7 @@ def _ask_ses(credentials: Credentials, from_email: str) -> _Sending:
     try:
         client = session_of(credentials).client("sesv2", config=_CONFIG)
     except _SDK_ERRORS as error:
-        sending.errors.append(_explain(error, region=credentials.region))
+        sending.errors.append(explain_question(error, region=credentials.region))
         return sending
     # One after the other: SES allows one such call a second.
     _ask_account(client, sending, credentials.region)
@@ -191,8 +210,12 @@ def _ask_account(client: "SESV2Client", sending: _Sending, region: str) -> None:
     try:
         answer = client.get_account()
     except _SDK_ERRORS as error:
-        sending.errors.append(_explain(error, region=region))
+        sending.errors.append(explain_question(error, region=region))
         return
+    _read_account(answer, sending)
+
+
+def _read_account(answer: Mapping[str, Any], sending: _Sending) -> None:
     has_production_access = answer.get("ProductionAccessEnabled")
     if has_production_access is not None:
         sending.is_sandbox = not has_production_access
@@ -217,7 +240,9 @@ def _ask_sender(
         except client.exceptions.NotFoundException:
             continue
         except _SDK_ERRORS as error:
-            sending.errors.append(_explain(error, from_email=from_email, region=region))
+            sending.errors.append(
+                explain_question(error, from_email=from_email, region=region)
+            )
             return
         if "VerifiedForSendingStatus" not in answer:
             return

@@ -8,17 +8,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from email_settings import services
 from email_settings.forms import SettingsForm, TestMailForm
 from email_settings.models import SesSettings
 from email_settings.pacing import effective_rate, whole_rate
-from email_settings.querysets import messages as mails
 from email_settings.quota import Quota
-from email_settings.readiness.checklist import Evidence, checklist
 from email_settings.services import SettingsRefusedError
-from email_settings.status import MailStatus
+from email_settings.views.checklist import panel_of
 from ticketflow.errors import DomainError
 from ticketflow.lib.access import admin_required
 
@@ -71,22 +69,6 @@ def _say_saved(request: HttpRequest, saved: SesSettings) -> None:
         messages.success(request, "Settings saved. The next message uses them.")
 
 
-@admin_required
-@require_POST
-def settings_check(request: HttpRequest) -> HttpResponse:
-    """Ask AWS again about what is saved."""
-    try:
-        checked = services.check_again()
-    except DomainError as error:
-        messages.error(request, str(error))
-        return redirect("email_settings:settings")
-    if checked.check_problems:
-        messages.warning(request, "Checked. The checklist says what to mend.")
-    else:
-        messages.success(request, "Checked. The checklist shows what AWS said.")
-    return redirect("email_settings:settings")
-
-
 def _page(
     request: HttpRequest,
     stored: SesSettings,
@@ -94,15 +76,13 @@ def _page(
     *,
     refusal: SettingsRefusedError | None = None,
 ) -> HttpResponse:
-    checks = checklist(_evidence(stored))
     context: dict[str, Any] = {
         "stored": stored,
         "form": form,
         "refusal": refusal,
         "what_stays": _what_stays(stored),
         "pace": _pace(stored) if stored.is_configured else "",
-        "checks": checks,
-        "checks_done": sum(check.tone == "ok" for check in checks),
+        "panel": panel_of(stored),
         "test_form": TestMailForm(
             initial={"recipient": request.user.get_username()}, auto_id="test_%s"
         ),
@@ -123,16 +103,6 @@ def _pace(stored: SesSettings) -> str:
         if quota.is_reserve_reached:
             said += "; what is left is kept for password resets and invitations"
     return f"{said}."
-
-
-def _evidence(stored: SesSettings) -> Evidence:
-    status = MailStatus(stored)
-    return Evidence(
-        settings=stored,
-        hold=status.hold,
-        last_test=mails().tests().first(),
-        worker_is_running=status.worker_is_running,
-    )
 
 
 def _what_stays(stored: SesSettings) -> str:

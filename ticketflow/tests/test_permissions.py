@@ -106,6 +106,8 @@ MATRIX: dict[str, Address] = {
     "email_settings:rights": ADMINS,
     "email_settings:rights-script": ADMINS,
     "email_settings:rights-template": ADMINS,
+    "email_settings:settings-check-line": _with(ADMINS, key="line_key"),
+    "email_settings:checklist": ADMINS,
     "email_settings:mail-hold": ADMINS,
     "email_settings:mail-release": ADMINS,
     "email_settings:message-retry-all": ADMINS,
@@ -169,6 +171,7 @@ class World:
     invitation_id: int
     token: str
     message_uid: str
+    line_key: str
     word: str = "x"
     document: str = "operations"
 
@@ -212,6 +215,7 @@ def world(requester: User, agent: User, admin: User, queue: Queue) -> World:
         invitation_id=invitation.pk,
         token=link_for(invitation).rstrip("/").rsplit("/", 1)[-1],
         message_uid=str(message.uid),
+        line_key="dkim",
     )
 
 
