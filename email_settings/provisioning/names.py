@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+from django.utils.crypto import salted_hmac
+
 from email_settings.models import SesSettings
 
 
@@ -10,7 +12,7 @@ from email_settings.models import SesSettings
 class Names:
     """All begin alike, so that they can be found, granted and removed together.
 
-    The letters of the installation keep a second one on the same account away from the
+    Six letters of this installation keep a second one on the same account away from the
     queue of the first: each event is given to one reader only.
     """
 
@@ -20,16 +22,18 @@ class Names:
     queue: str
 
     @classmethod
-    def new(cls, sender: SesSettings) -> Self:
-        """Return the names for all that is yet to be made."""
-        base = f"ticketflow-ses-{sender.installation.hex[:6]}"
+    def new(cls) -> Self:
+        """Return the names for all that is yet to be made, the same ones every time."""
+        # Known before anything is saved, unlike SesSettings.installation.
+        letters = salted_hmac("email_settings.provisioning", "names").hexdigest()[:6]
+        base = f"ticketflow-ses-{letters}"
         events = f"{base}-events"
         return cls(user=base, configuration_set=base, topic=events, queue=events)
 
     @classmethod
     def of(cls, sender: SesSettings) -> Self:
         """Return the names of what is connected; new ones for what is not."""
-        new = cls.new(sender)
+        new = cls.new()
         return cls(
             user=new.user,
             configuration_set=sender.configuration_set or new.configuration_set,

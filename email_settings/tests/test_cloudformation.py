@@ -27,7 +27,7 @@ NOT_IN_MOTO = {
 
 
 def template(features: Iterable[Feature], row: SesSettings) -> str:
-    return cloudformation.template(features, Place.of(row), Names.new(row))
+    return cloudformation.template(features, Place.of(row), Names.new())
 
 
 def findings(text: str, region: str = "eu-west-1") -> list[str]:

@@ -98,8 +98,7 @@ def _script(form: RightsForm) -> str:
 
 
 def _template(form: RightsForm) -> str:
-    names = Names.new(form.stored)
-    return cloudformation.template(form.features, form.place, names)
+    return cloudformation.template(form.features, form.place, Names.new())
 
 
 def _policy(form: RightsForm) -> str:

@@ -66,7 +66,7 @@ def render_document(text: str, *, address_of: Callable[[str], str]) -> Document:
             **{f"h{level}": {"id"} for level in range(1, 7)},
         },
         url_schemes={"http", "https", "mailto"},
-        url_relative="passthrough",
+        url_relative="pass_through",
         link_rel="noreferrer",
     )
     # A block that scrolls sideways must be reachable by keyboard.
