@@ -468,6 +468,7 @@ class EventFeed(models.Model):
     """
 
     queue_url = models.CharField(max_length=255, blank=True)
+    began_at = models.DateTimeField(null=True, blank=True)
     # The one worker that reads, by the database's clock
     holder = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)

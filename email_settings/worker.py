@@ -1,4 +1,4 @@
-"""What a Celery worker does besides its tasks: beat, watch, and show signs of life.
+"""What a Celery worker does besides its tasks: beat, watch, read events, signs of life.
 
 `celery -A ticketflow worker` imports this module through autodiscover_tasks.
 """
@@ -16,6 +16,7 @@ from email_settings import nudge, watch
 from email_settings.delivery import pump
 from email_settings.delivery.claim import process_name
 from email_settings.delivery.clock import database_now
+from email_settings.events import poller
 from email_settings.models import WorkerHeartbeat
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def start(sender: Any, **kwargs: Any) -> None:
     )
     schedule.start()  # type: ignore[union-attr]  # the stubs know the process only
     watch.start()
+    poller.start()
 
 
 @worker_shutting_down.connect
@@ -62,6 +64,7 @@ def say_goodbye(**kwargs: Any) -> None:
     close_old_connections()
     try:
         WorkerHeartbeat.objects.filter(name=process_name()).delete()
+        poller.say_goodbye()
     except Error as error:
         logger.warning("worker: no goodbye, the database is away: %s", error)
 

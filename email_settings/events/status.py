@@ -1,0 +1,82 @@
+"""How reading the events goes, for whoever shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from email_settings.events.simulator import MAILBOXES, Trial, trials
+from email_settings.models import EventFeed, SesSettings
+
+
+@dataclass(frozen=True)
+class FeedProblem:
+    """Why the queue can't be read, in plain words, with AWS's own."""
+
+    code: str
+    title: str
+    why: str
+    fix: str
+    words: str = ""
+    statement: str = ""  # what to add to the IAM policy, "" where that is no help
+
+
+@dataclass(frozen=True)
+class FeedStatus:
+    """What is known of the events; None for what has not happened."""
+
+    is_connected: bool  # the settings name a configuration set and a queue
+    validated_at: datetime | None = None  # SES's own proof that it reaches the queue
+    last_event_at: datetime | None = None  # when the last one came
+    last_received_at: datetime | None = None  # when the queue last answered
+    queue_depth: int | None = None
+    event_count: int = 0
+    foreign_count: int = 0  # of other installations
+    unreadable_count: int = 0
+    problem: FeedProblem | None = None
+    problem_since: datetime | None = None
+    # By the mailbox of the simulator: when the last was sent, and its event came
+    trials: Mapping[str, Trial] = field(default_factory=dict)
+
+    @property
+    def simulator(self) -> dict[str, tuple[datetime | None, datetime | None]]:
+        """By kind ("delivery", "bounce", "complaint"): when sent, and when seen."""
+        return {
+            kind: (trial.sent_at, trial.seen_at) for kind, trial in self.trials.items()
+        }
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether each kind of event came back from the simulator."""
+        return all(
+            kind in self.trials and self.trials[kind].seen_at for kind in MAILBOXES
+        )
+
+
+# The queue is asked every 20 seconds; after this it is plain that nobody does.
+SILENT_AFTER = timedelta(minutes=3)
+
+
+def feed_status(sender: SesSettings) -> FeedStatus:
+    """Return how reading the events of these settings goes. Asks the database only.
+
+    What another queue has shown before counts no more.
+    """
+    is_connected = bool(sender.configuration_set and sender.event_queue_url)
+    feed = EventFeed.objects.filter(
+        pk=EventFeed.ONLY_ID, queue_url=sender.event_queue_url
+    ).first()
+    if not sender.event_queue_url or feed is None:
+        return FeedStatus(is_connected)
+    return FeedStatus(
+        is_connected=is_connected,
+        validated_at=feed.validated_at,
+        last_event_at=feed.last_event_at,
+        last_received_at=feed.asked_at,
+        queue_depth=feed.queue_depth,
+        event_count=feed.event_count,
+        foreign_count=feed.foreign_count,
+        unreadable_count=feed.unreadable_count,
+        problem=FeedProblem(**feed.problem) if feed.problem else None,
+        problem_since=feed.problem_since,
+        trials=trials(since=feed.began_at),
+    )
