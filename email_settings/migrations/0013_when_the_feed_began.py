@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('email_settings', '0011_credential_sources'),
+        ('email_settings', '0012_readiness_lines'),
     ]
 
     operations = [
