@@ -14,8 +14,6 @@ from email_settings.nudge import nudge_worker
 from email_settings.rendering import render_mail
 from ticketflow.lib.copies import insert_copies
 
-CANCELLABLE = (OutboxMessage.State.QUEUED, OutboxMessage.State.HELD)
-
 
 def enqueue(
     *,
@@ -141,23 +139,4 @@ def _message(**values: Any) -> OutboxMessage:
         created_at=now,
         expires_at=now + lifetime_of(values["kind"]),
         **values,
-    )
-
-
-def cancel(message: OutboxMessage) -> bool:
-    """Call a mail back that has not left: it is never sent, not even by a retry.
-
-    Returns False when it is too late: it is on its way, over, or in doubt. A secret
-    body is wiped.
-    """
-    body = {"text_body": "", "html_body": ""} if message.is_secret else {}
-    # The condition decides the race with a worker that claims it.
-    return bool(
-        OutboxMessage.objects.filter(pk=message.pk, state__in=CANCELLABLE).update(
-            state=OutboxMessage.State.CANCELLED,
-            reason_code="",
-            reason="",
-            reason_detail="",
-            **body,
-        )
     )

@@ -1,8 +1,8 @@
 """Calls mail back whose link opens nothing any more, wherever it stands."""
 
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
-from django.utils import timezone
 
+from email_settings.delivery.clock import database_now
 from email_settings.gateway.catalogue import problem_for
 from email_settings.models import OutboxMessage
 
@@ -39,7 +39,7 @@ def void_links(messages: QuerySet[OutboxMessage]) -> int:
     ).update(
         state=unless_on_its_way("state", State.CANCELLED),
         expires_at=Case(
-            When(on_its_way, then=Value(timezone.now())), default=F("expires_at")
+            When(on_its_way, then=Value(database_now())), default=F("expires_at")
         ),
         reason_code=unless_on_its_way("reason_code", problem.code),
         reason=unless_on_its_way("reason", problem.title, in_doubt),

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from email_settings import lifetimes
 from email_settings.delivery import hold
+from email_settings.delivery.clock import database_now
 from email_settings.gateway.errors import problem_for
 from email_settings.models import DeliveryAttempt, OutboxMessage
 from email_settings.nudge import nudge_worker
@@ -238,7 +239,7 @@ def retry_all_held() -> int:
 
 
 def _queue(messages: QuerySet[OutboxMessage]) -> int:
-    now = timezone.now()
+    now = database_now()
     anew = [
         When(kind=kind, then=Value(now + lifetime))
         for kind, lifetime in lifetimes.BY_KIND.items()

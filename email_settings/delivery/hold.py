@@ -24,6 +24,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from email_settings import alerts, credentials
+from email_settings.delivery.clock import database_now
 from email_settings.gateway.errors import (
     CATALOGUE,
     ErrorClass,
@@ -81,7 +82,7 @@ def hold_all(error: SendError, *, version: int) -> None:
     `version` is that of the settings the error was met with. An account that is broken
     stays so while AWS can't be reached.
     """
-    now = timezone.now()
+    now = database_now()
     account = SesSettings.objects.filter(pk=SesSettings.ONLY_ID, version=version)
     if error.problem.code in UNREACHABLE:
         account = account.filter(hold_code__in=["", *UNREACHABLE])
@@ -112,7 +113,7 @@ def take_turn_to_probe() -> bool:
 
     True for one process an interval: the conditional update decides between them.
     """
-    now = timezone.now()
+    now = database_now()
     sender = SesSettings.load()
     if not sender.hold_code:
         return False
@@ -134,7 +135,7 @@ def is_anything_to_try() -> bool:
 def probe_now() -> None:
     """Let the next sweep try one message at once."""
     SesSettings.objects.filter(pk=SesSettings.ONLY_ID).exclude(hold_code="").update(
-        probe_at=timezone.now()
+        probe_at=database_now()
     )
 
 
@@ -144,7 +145,7 @@ def put_off_probe() -> None:
     Where mail goes out and no answer comes, each try may be one more in doubt. After an
     hour one is tried all the same: perhaps it is only the question that is blocked.
     """
-    now = timezone.now()
+    now = database_now()
     SesSettings.objects.filter(
         pk=SesSettings.ONLY_ID, hold_code=SILENT, held_since__gt=now - BLOCKED_FOR
     ).update(probe_at=now + 2 * PROBE_EVERY)
@@ -245,7 +246,7 @@ def park_for_the_reserve() -> int:
 
 
 def _due() -> QuerySet[OutboxMessage]:
-    return OutboxMessage.objects.filter(state=State.QUEUED, due_at__lte=timezone.now())
+    return OutboxMessage.objects.filter(state=State.QUEUED, due_at__lte=database_now())
 
 
 @transaction.atomic
@@ -266,7 +267,7 @@ def _park(
 def releasable(reason_code: str) -> QuerySet[OutboxMessage]:
     """Return what is held for that reason and still makes sense to send."""
     return OutboxMessage.objects.filter(
-        Q(expires_at=None) | Q(expires_at__gt=timezone.now()),
+        Q(expires_at=None) | Q(expires_at__gt=database_now()),
         state=State.HELD,
         reason_code=reason_code,
     ).exclude(is_secret=True, text_body="")
@@ -343,7 +344,7 @@ def _room_for_more(quota: Quota | None) -> int:
 
 @transaction.atomic
 def _queue(messages: QuerySet[OutboxMessage], most: int | None = None) -> int:
-    now: datetime = timezone.now()
+    now: datetime = database_now()
     return messages.filter(pk__in=_first(messages, most or AT_ONCE)).update(
         state=State.QUEUED,
         due_at=Greatest("due_at", now),

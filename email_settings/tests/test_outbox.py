@@ -9,7 +9,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from email_settings import credentials, nudge, outbox
 from email_settings.models import OutboxMessage
-from email_settings.tests.builders import make_claim, make_message, make_settings
+from email_settings.tests.builders import make_message
 
 pytestmark = pytest.mark.django_db
 
@@ -89,50 +89,3 @@ def test_secret_body_is_never_readable_in_the_database() -> None:
 def test_secret_message_without_html_stays_without() -> None:
     message = make_message(text_body="Text", html_body="", is_secret=True)
     assert credentials.open_body(message) == ("Text", "")
-
-
-@pytest.mark.parametrize("state", ["queued", "held"])
-def test_mail_that_waits_can_be_called_back(state: str) -> None:
-    message = make_message()
-    OutboxMessage.objects.filter(pk=message.pk).update(
-        state=state, reason_code="rehearsal", reason="Captured"
-    )
-
-    assert outbox.cancel(message)
-
-    message.refresh_from_db()
-    assert message.state == OutboxMessage.State.CANCELLED
-    assert (message.reason_code, message.reason) == ("", "")
-    assert message.text_body  # Email Activity still shows what it said
-
-
-def test_secret_mail_that_is_called_back_forgets_its_link() -> None:
-    message = make_message(is_secret=True)
-
-    assert outbox.cancel(message)
-
-    message.refresh_from_db()
-    assert (message.text_body, message.html_body) == ("", "")
-
-
-@pytest.mark.parametrize("state", ["unknown", "failed", "suppressed", "cancelled"])
-def test_mail_whose_end_is_known_or_in_doubt_is_not_called_back(state: str) -> None:
-    message = make_message(is_secret=True)
-    OutboxMessage.objects.filter(pk=message.pk).update(state=state)
-
-    assert not outbox.cancel(message)
-
-    message.refresh_from_db()
-    assert message.state == state
-    assert message.text_body
-
-
-def test_mail_on_its_way_is_not_called_back() -> None:
-    message = make_message(is_secret=True)
-    make_claim(OutboxMessage.objects.get(), make_settings())
-
-    assert not outbox.cancel(message)
-
-    message.refresh_from_db()
-    assert message.state == OutboxMessage.State.SENDING
-    assert message.text_body

@@ -45,6 +45,7 @@ class Plan:
     lease_seconds: float | None = None
     sweep_seconds: float | None = None  # 0: there is no sweep
     slots: int | None = None
+    clock_ahead_seconds: float = 0.0  # of this machine's clock, before the real time
     full_disk_while: str = ""  # nothing can be written while this file is there
 
     def environment(self) -> dict[str, str]:
@@ -56,6 +57,14 @@ class Plan:
         said = json.loads(os.environ.get(VARIABLE, "{}"))
         said["kills"] = [Kill(**kill) for kill in said.get("kills", [])]
         return cls(**said)
+
+    def set_clock(self) -> None:
+        """Let this process believe that it is later, or earlier. First of all."""
+        from django.utils import timezone
+
+        real, ahead = timezone.now, timedelta(seconds=self.clock_ahead_seconds)
+        if ahead:
+            timezone.now = lambda: real() + ahead
 
     def apply(self) -> None:
         """Change this process. Django must be set up, and all that is named imported."""

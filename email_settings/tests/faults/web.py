@@ -22,6 +22,7 @@ class BrokenWebServer(web.WebServer):
 def main() -> None:
     """Be the ordinary web process otherwise."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketflow.settings")
+    Plan.from_environment().set_clock()
     web.WebServer = BrokenWebServer  # type: ignore[misc]
     web.main()
 

@@ -8,13 +8,16 @@ import django
 def main() -> None:
     """Apply the plan of the environment, then be an ordinary worker."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketflow.settings")
-    django.setup()
     from email_settings.tests.faults.plan import Plan
+
+    plan = Plan.from_environment()
+    plan.set_clock()
+    django.setup()
     from ticketflow.celery import app
     from ticketflow.runtime import worker
 
     app.loader.import_default_modules()
-    Plan.from_environment().apply()
+    plan.apply()
     worker.main()
 
 
