@@ -46,10 +46,9 @@ configuration_set={configuration_set}
 if aws sesv2 get-configuration-set --configuration-set-name "$configuration_set" >/dev/null 2>&1; then
   say "The configuration set $configuration_set is there."
 else
-  aws sesv2 create-configuration-set --configuration-set-name "$configuration_set" >/dev/null
+  aws sesv2 create-configuration-set --configuration-set-name "$configuration_set" --suppression-options SuppressedReasons={reasons} >/dev/null
   say "Made the configuration set $configuration_set."
 fi
-aws sesv2 put-configuration-set-suppression-options --configuration-set-name "$configuration_set" --suppressed-reasons {reasons} >/dev/null
 
 # The topic that they are published to
 topic=$(aws sns create-topic --name {topic} --query TopicArn --output text)
@@ -174,7 +173,7 @@ def _event_words(place: Place, mark: str) -> Iterator[tuple[str, str]]:
         "SnsDestination": {"TopicArn": place.topic},
     }
     yield "configuration_set", shlex.quote(names.configuration_set)
-    yield "reasons", " ".join(making.SUPPRESSED_REASONS)
+    yield "reasons", ",".join(making.SUPPRESSED_REASONS)
     yield "topic", shlex.quote(names.topic)
     yield "topic_policy", _quoted(making.topic_policy(place), mark)
     yield "dead_letters", shlex.quote(names.dead_letters)
