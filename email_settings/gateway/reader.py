@@ -18,7 +18,7 @@ from email_settings.gateway.errors import ErrorClass, SendError, problem_for
 from email_settings.gateway.probe import explain_question
 from email_settings.gateway.ses import credentials_of
 from email_settings.gateway.sessions import session_of, sts_region
-from email_settings.gateway.turns import wait_for_turn
+from email_settings.gateway.turns import turn
 from email_settings.models import SesSettings
 
 CONNECT_SECONDS, READ_SECONDS = 3, 4
@@ -167,12 +167,15 @@ class Reader:
     def _call(
         self, service: str, operation: str, region: str, named: Mapping[str, str]
     ) -> Answer | SendError | None:
-        whose = self._sender.account_id or self._sender.access_key_id
-        if not wait_for_turn(f"{whose}:{service}:{region}", self._stopping):
-            return SendError(problem_for("rate_exceeded"), detail="No turn came")
+        sender = self._sender
+        whose = sender.account_id or sender.access_key_id or sender.source
         try:
-            client = self._client(service, region)
-            answer: Answer = getattr(client, operation)(**named)
+            ask = getattr(self._client(service, region), operation)
+            with turn(f"{whose}:{service}:{region}", self._stopping) as is_ours:
+                if not is_ours:
+                    problem = problem_for("rate_exceeded")
+                    return SendError(problem, detail="No turn came")
+                answer: Answer = ask(**named)
         except SendError as error:
             return error
         except _SDK_ERRORS as error:

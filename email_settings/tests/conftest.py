@@ -8,11 +8,13 @@ import boto3
 import pytest
 from django.test import Client
 from moto.server import ThreadedMotoServer
+from pytest_django import Settings
 
 from email_settings import pacing
 from email_settings.credentials import Credentials, Secret
-from email_settings.tests.builders import ACCESS_KEY_ID, SECRET
+from email_settings.tests.builders import ACCESS_KEY_ID, SECRET, make_settings
 from email_settings.tests.fake_ses import FakeSes, running_fake_ses
+from email_settings.tests.live_account import LiveAccount, live_account
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,16 @@ def fake_ses(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSes]:
     with running_fake_ses() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         yield server
+
+
+@pytest.fixture
+def live(
+    db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LiveAccount]:
+    """AWS and DNS, wholly set up, and the settings that go with them."""
+    make_settings()
+    with live_account(settings, monkeypatch) as account:
+        yield account
 
 
 @pytest.fixture
