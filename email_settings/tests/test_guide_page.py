@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from email_settings.guide import GUIDE, OTHERS, read_document
+from email_settings.readiness.lines import LINES, Line
 from ticketflow.lib.documents import render_document
 
 GUIDE_URL = "/admin-panel/email-settings/guide/"
@@ -61,6 +62,23 @@ def test_every_anchor_within_a_document_is_there(name: str) -> None:
     ids = re.findall(r'id="([^"]+)"', found.html)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', found.html)) <= set(ids)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.key)
+def test_every_line_of_the_checklist_has_its_place_in_the_guide(line: Line) -> None:
+    found = read_document(GUIDE)
+    assert found
+    assert line.anchor in {heading.anchor for heading in found.headings}
+
+
+def test_the_guide_says_nothing_of_a_line_that_is_not_there() -> None:
+    found = read_document(GUIDE)
+    assert found
+    part = found.headings
+    begin = [h.anchor for h in part].index("the-checklist-line-by-line") + 1
+    end = [h.anchor for h in part].index("if-something-is-refused")
+    explained = [heading.anchor for heading in part[begin:end]]
+    assert explained == list(dict.fromkeys(line.anchor for line in LINES))
 
 
 @pytest.mark.django_db
