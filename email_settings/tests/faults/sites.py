@@ -181,6 +181,12 @@ class FaultSite(Site):
             yield process
 
     @contextmanager
+    def migration(self, plan: Plan | None = None) -> Iterator["Process"]:
+        """Migrate the database, broken as planned."""
+        with self._process("migrate", [], plan) as process:
+            yield process
+
+    @contextmanager
     def author(self, account: Path) -> Iterator["Process"]:
         """Run somebody who writes mail and an account of it, until the block ends."""
         with self._process("author", [str(account)], None) as process:
@@ -290,6 +296,19 @@ def make_template(data_dir: Path, *, database_url: str = "") -> None:
     site = FaultSite(_environment(data_dir, database_url=database_url), data_dir)
     site.migrate()
     site.run(_FURNISH)
+
+
+@contextmanager
+def new_site(data_dir: Path, *, database_url: str = "") -> Iterator[FaultSite]:
+    """Work with an installation whose database is empty."""
+    data_dir.mkdir()
+    environment = _environment(data_dir, database_url=database_url)
+    site = FaultSite(environment, data_dir, f"site_{uuid.uuid4().hex[:8]}")
+    site.connect()
+    try:
+        yield site
+    finally:
+        site.disconnect()
 
 
 @contextmanager
