@@ -6,6 +6,7 @@ from email_settings.views import (
     activity,
     all_mail,
     checklist,
+    events,
     guide,
     many_mails,
     mode,
@@ -53,6 +54,13 @@ urlpatterns = [
         "admin-panel/email-settings/rights/template/",
         rights.rights_template,
         name="rights-template",
+    ),
+    # what Amazon SES tells about mail
+    path("admin-panel/email-settings/events/", events.events, name="events"),
+    path(
+        "admin-panel/email-settings/events/simulator/",
+        events.events_simulator,
+        name="events-simulator",
     ),
     # a test e-mail and its legs
     path("admin-panel/email-settings/test/", trial.test_send, name="settings-test"),

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from email_settings.events.simulator import MAILBOXES, Trial, trials
 from email_settings.models import EventFeed, SesSettings
 
+SILENT_AFTER = timedelta(minutes=3)
+
 
 @dataclass(frozen=True)
 class FeedProblem:
@@ -37,6 +39,11 @@ class FeedStatus:
     # By the mailbox of the simulator: when the last was sent, and its event came
     trials: Mapping[str, Trial] = field(default_factory=dict)
 
+    def is_silent(self, now: datetime) -> bool:
+        """Whether nobody reads the queue: it is asked every 20 seconds."""
+        asked = self.last_received_at
+        return self.is_connected and (asked is None or now - asked > SILENT_AFTER)
+
     @property
     def simulator(self) -> dict[str, tuple[datetime | None, datetime | None]]:
         """By kind ("delivery", "bounce", "complaint"): when sent, and when seen."""
@@ -50,10 +57,6 @@ class FeedStatus:
         return all(
             kind in self.trials and self.trials[kind].seen_at for kind in MAILBOXES
         )
-
-
-# The queue is asked every 20 seconds; after this it is plain that nobody does.
-SILENT_AFTER = timedelta(minutes=3)
 
 
 def feed_status(sender: SesSettings) -> FeedStatus:

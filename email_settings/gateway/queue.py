@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import create_loader
 from botocore.parsers import ResponseParserError
 
 from email_settings.credentials import Credentials
@@ -138,6 +140,14 @@ def make_queue(credentials: Credentials, url: str) -> EventQueue:
     return EventQueue(client, url=url, region=credentials.region)
 
 
+@cache
+def host_of_queues(region: str) -> str:
+    """Return where the SDK asks for queues in that region."""
+    data = create_loader().load_data("endpoints")
+    suffixes = {one["partition"]: one["dnsSuffix"] for one in data["partitions"]}
+    return f"sqs.{region}.{suffixes.get(partition_of(region), 'amazonaws.com')}"
+
+
 def queue_arn(url: str, region: str) -> str:
     """Return the ARN of the queue at that address, "" when the address is none."""
     account, _, name = urlsplit(url).path.strip("/").partition("/")
@@ -192,9 +202,9 @@ def _problem(found: SendError, url: str, region: str) -> Problem:
             code="queue_unreachable",
             kind=ErrorClass.NOTSENT,
             title="Amazon SQS can’t be reached.",
-            why=f"The worker got no answer from sqs.{region}.amazonaws.com.",
+            why=f"The worker got no answer from {host_of_queues(region)}.",
             fix="If mail leaves, a firewall lets SES through and not SQS: allow HTTPS to "
-            f"sqs.{region}.amazonaws.com. Events wait in the queue for up to 14 days.",
+            f"{host_of_queues(region)}. Events wait in the queue for up to 14 days.",
         )
     if found.problem.code == "request_refused":
         return Problem(

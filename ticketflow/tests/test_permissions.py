@@ -97,6 +97,8 @@ MATRIX: dict[str, Address] = {
     "email_settings:test-detail": _with(ADMINS, uid="message_uid"),
     "email_settings:settings-go-live": ADMINS,
     "email_settings:settings-rehearse": ADMINS,
+    "email_settings:events": ADMINS,
+    "email_settings:events-simulator": ADMINS,
     "email_settings:message-list": ADMINS,
     "email_settings:message-detail": _with(ADMINS, uid="message_uid"),
     "email_settings:message-html": _with(ADMINS, uid="message_uid"),

@@ -1,0 +1,182 @@
+"""Delivery events: where they come from, and the proof that they do."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from email_settings import services
+from email_settings.events import connect
+from email_settings.events.connect import Connection
+from email_settings.events.parse import Kind
+from email_settings.events.simulator import send_simulator_mails, why_no_trial
+from email_settings.events.status import feed_status
+from email_settings.forms import PastedField, sentence
+from email_settings.models import DeliveryEvent, SesSettings
+from email_settings.provisioning.names import Names
+from email_settings.readiness import run
+from email_settings.views.question import actor_of
+from ticketflow.errors import DomainError
+from ticketflow.lib.access import admin_required
+
+UNREADABLE_SHOWN = 5
+LINES = ("permission", "events", "simulator")  # of the checklist
+
+
+class EventsForm(forms.Form):
+    """What the set-up script prints when it has made all that events need."""
+
+    use_required_attribute = False
+
+    configuration_set = PastedField(
+        label="Configuration set",
+        required=False,
+        max_length=64,
+        help_text="Every message is sent by it. If it does not exist, Amazon SES refuses "
+        "mail, and all mail is held until it does: nothing leaves unwatched.",
+    )
+    event_queue_url = PastedField(
+        label="Event queue URL", required=False, max_length=255
+    )
+    event_topic_arn = PastedField(
+        label="Event topic ARN", required=False, max_length=400
+    )
+
+    def __init__(self, *args: Any, stored: SesSettings, **kwargs: Any) -> None:
+        self.stored = stored
+        names = tuple(Connection.__dataclass_fields__)
+        kwargs.setdefault("initial", {name: getattr(stored, name) for name in names})
+        super().__init__(*args, **kwargs)
+        for name in names:
+            self.fields[name].widget.attrs |= {
+                "class": "input-mono",
+                "autocomplete": "off",
+                "spellcheck": "false",
+            }
+
+    def clean_configuration_set(self) -> str:
+        value: str = self.cleaned_data["configuration_set"]
+        if value and not connect.SET_NAME.fullmatch(value):
+            raise forms.ValidationError(
+                sentence(
+                    "This is no name of a configuration set.",
+                    "It has letters, digits, - and _ only, 64 at most.",
+                )
+            )
+        return value
+
+    def clean_event_queue_url(self) -> str:
+        value: str = self.cleaned_data["event_queue_url"]
+        what, how = (
+            connect.why_no_queue(value, self.stored.region) if value else ("", "")
+        )
+        if what:
+            raise forms.ValidationError(sentence(what, how))
+        if value and not self.cleaned_data.get("configuration_set", "unknown"):
+            self.add_error(
+                "configuration_set",
+                sentence(
+                    "Paste the configuration set, too.",
+                    "Without it Amazon SES sends no events to the queue.",
+                ),
+            )
+        if not value and self.cleaned_data.get("configuration_set"):
+            raise forms.ValidationError(
+                sentence(
+                    "Paste the queue’s URL, too.",
+                    "The events of the configuration set come to it.",
+                )
+            )
+        return value
+
+    def clean_event_topic_arn(self) -> str:
+        value: str = self.cleaned_data["event_topic_arn"]
+        what, how = (
+            connect.why_no_topic(value, self.stored.region) if value else ("", "")
+        )
+        if what:
+            raise forms.ValidationError(sentence(what, how))
+        return value
+
+    def result(self) -> Connection:
+        """What was typed, in shape. Only for a valid form."""
+        return Connection(**self.cleaned_data)
+
+
+@admin_required
+@require_http_methods(["GET", "POST"])
+def events(request: HttpRequest) -> HttpResponse:
+    """Show what is connected and what has come, or connect something else."""
+    stored = services.stored_settings()
+    if request.method == "POST":
+        return _connect(request, stored)
+    if request.headers.get("HX-Request"):
+        return render(request, "email_settings/_events_feed.html", _feed(stored))
+    return _page(request, stored, EventsForm(stored=stored))
+
+
+def _connect(request: HttpRequest, stored: SesSettings) -> HttpResponse:
+    form = EventsForm(request.POST, stored=stored)
+    if not stored.is_configured:
+        form.add_error(None, "Save working settings for sending first.")
+    if not form.is_valid():
+        return _page(request, stored, form)
+    values = form.result()
+    connect.save_connection(actor=actor_of(request), values=values)
+    run.want(*LINES)
+    if values.event_queue_url:
+        messages.success(
+            request,
+            "Saved. The worker reads the queue within seconds. Send to the simulator "
+            "now to see events come back.",
+        )
+    else:
+        messages.success(request, "Saved. Delivery events are not connected any more.")
+    return redirect("email_settings:events")
+
+
+@admin_required
+@require_POST
+def events_simulator(request: HttpRequest) -> HttpResponse:
+    """Send one mail to each mailbox of the simulator."""
+    try:
+        sent = send_simulator_mails(actor_of(request))
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        run.want("simulator")
+        messages.success(
+            request,
+            f"{len(sent)} mails are on their way to the simulator. Their events come "
+            "back within a minute.",
+        )
+    return redirect("email_settings:events")
+
+
+def _page(request: HttpRequest, stored: SesSettings, form: EventsForm) -> HttpResponse:
+    unreadable = DeliveryEvent.objects.filter(kind=Kind.UNREADABLE)
+    context = {
+        "form": form,
+        "names": Names.of(stored),
+        "is_connected": bool(stored.configuration_set and stored.event_queue_url),
+        "unreadable": unreadable.order_by("-received_at", "-pk")[:UNREADABLE_SHOWN],
+        **_feed(stored),
+    }
+    return render(request, "email_settings/events.html", context)
+
+
+def _feed(stored: SesSettings) -> dict[str, Any]:
+    status = feed_status(stored)
+    return {
+        "stored": stored,
+        "feed": status,
+        "is_silent": status.is_silent(timezone.now()),
+        "is_waiting": any(
+            trial.message and not trial.seen_at for trial in status.trials.values()
+        ),
+        "trial_refusal": why_no_trial(stored),
+    }
