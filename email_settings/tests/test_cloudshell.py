@@ -230,4 +230,5 @@ def test_what_is_connected_is_brought_up_to_date() -> None:
     assert "configuration_set=helpdesk\n" in text
     assert "queue=$(queue_of helpdesk-mail)\n" in text
     assert "create-topic --name helpdesk-topic " in text
-    assert text.count(":helpdesk-mail") == 3  # its policy, the topic's, the user's
+    # in its own policy, its dead letters, the subscription and the user's policy
+    assert text.count(":helpdesk-mail") == 4
