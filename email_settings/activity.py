@@ -1,9 +1,12 @@
 """What Email Activity is narrowed to, and how many messages that are."""
 
+import re
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Self
 
 from django.http import QueryDict
@@ -15,6 +18,7 @@ from email_settings.querysets import CAPTURED, OutboxMessageQuerySet, messages
 from email_settings.status import COUNT_LIMIT, MailStatus
 from email_settings.timeline import KIND_LABELS
 from ticketflow.lib.counting import capped_counts
+from ticketflow.lib.pagination import Among
 
 PERIODS = {
     "": ("Any time", None),
@@ -22,8 +26,47 @@ PERIODS = {
     "7d": ("Last 7 days", timedelta(days=7)),
     "30d": ("Last 30 days", timedelta(days=30)),
 }
+EVERYWHERE = "everywhere"
 STATES = {**dict(OutboxMessage.State.choices), CAPTURED: "Captured"}
 HELD = OutboxMessage.State.HELD
+
+# Messages that a page looks through for words, which no index finds: an index of words
+# would make every mail dearer to write, for a search that is rare.
+LOOKED_THROUGH = 20_000
+
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@]*")
+_TICKET = re.compile(r"#\d+")
+# What Amazon SES calls a message: "0100018f6b8e7d3a-1a2b…-000000"
+_SES_ID = re.compile(r"01[0-9a-f]{6,}-[0-9a-z-]+-[0-9]{6}", re.IGNORECASE)
+
+
+class Means(Enum):
+    """What a text in the search field is taken for."""
+
+    NOTHING = auto()  # there is none
+    ID = auto()
+    TICKET = auto()
+    ADDRESS = auto()  # or the beginning of one
+    WORDS = auto()
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Tell by its form alone."""
+        if not text:
+            return cls.NOTHING
+        if _is_uid(text) or _SES_ID.fullmatch(text):
+            return cls.ID
+        if _TICKET.fullmatch(text):
+            return cls.TICKET
+        return cls.ADDRESS if _ADDRESS.fullmatch(text) else cls.WORDS
+
+
+def _is_uid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -34,18 +77,39 @@ class Activity:
     text: str = ""
     kind: str = ""
     period: str = ""
+    # The text may stand anywhere, in any message, however long it takes to look
+    is_everywhere: bool = False
 
     @classmethod
     def of(cls, query: QueryDict) -> Self:
         state, period = query.get("state", ""), query.get("period", "")
         kind = query.get("kind", "")
+        # PostgreSQL takes no NUL in a text.
+        text = query.get("q", "").replace("\0", "").strip()[:254]
         return cls(
             state=state if state in STATES else "",
-            # PostgreSQL takes no NUL in a text.
-            text=query.get("q", "").replace("\0", "").strip()[:254],
+            text=text,
             kind=kind if kind in KIND_LABELS else "",
             period=period if period in PERIODS else "",
+            is_everywhere=bool(text) and query.get("look") == EVERYWHERE,
         )
+
+    @property
+    def means(self) -> Means:
+        return Means.WORDS if self.is_everywhere else Means.of(self.text)
+
+    @property
+    def is_address(self) -> bool:
+        return self.means is Means.ADDRESS
+
+    @property
+    def is_looked_through(self) -> bool:
+        """Whether the messages have to be looked through, some at a time."""
+        return self.means is Means.WORDS and not self.is_everywhere
+
+    @property
+    def everywhere_url(self) -> str:
+        return replace(self, is_everywhere=True).address()
 
     @property
     def is_narrowed(self) -> bool:
@@ -66,6 +130,7 @@ class Activity:
                     "q": self.text,
                     "kind": self.kind,
                     "period": self.period,
+                    "look": EVERYWHERE if self.is_everywhere else "",
                     "cursor": cursor,
                 }.items()
                 if value
@@ -83,14 +148,25 @@ class Activity:
             said.append(f"kind {KIND_LABELS[self.kind]}")
         if self.period:
             said.append(PERIODS[self.period][0].lower())
-        if self.text:
-            said.append(f"with “{self.text}” in it")
+        match self.means:
+            case Means.ADDRESS:
+                said.append(f"to “{self.text}”")
+            case Means.TICKET:
+                said.append(f"about {self.text}")
+            case Means.ID | Means.WORDS:
+                said.append(f"with “{self.text}” in it")
         return said
 
     def found(self) -> OutboxMessageQuerySet:
         """Return the messages it shows."""
         found = self._in_any_state()
         return found.in_state(self.state) if self.state else found
+
+    def among(self) -> Among[OutboxMessage] | None:
+        """Return what is looked through for words, None where an index finds them."""
+        if not self.is_looked_through:
+            return None
+        return Among(replace(self, text="").found(), LOOKED_THROUGH)
 
     def counts(self, status: MailStatus) -> Mapping[str, int] | None:
         """Return how many are in each state, "" for all; None when too many to count.
@@ -104,14 +180,25 @@ class Activity:
         return None if self.text else _counts_of_few(anything._in_any_state())
 
     def _in_any_state(self) -> OutboxMessageQuerySet:
-        found = messages()
-        if self.text:
-            found = found.matching(self.text)
+        found = self._with_the_text()
         if self.kind:
             found = found.of_kind(self.kind)
         if age := PERIODS[self.period][1]:
             found = found.written_since(timezone.now() - age)
         return found
+
+    def _with_the_text(self) -> OutboxMessageQuerySet:
+        match self.means:
+            case Means.NOTHING:
+                return messages()
+            case Means.ID:
+                return messages().with_id(self.text)
+            case Means.TICKET:
+                return messages().about(self.text)
+            case Means.ADDRESS:
+                return messages().to_address(self.text)
+            case Means.WORDS:
+                return messages().mentioning(self.text)
 
 
 def _counts_of_all(status: MailStatus) -> dict[str, int]:

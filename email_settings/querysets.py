@@ -1,11 +1,11 @@
 """Email Activity's questions about the outbox."""
 
-import contextlib
+import sys
 import uuid
 from datetime import datetime
 from typing import Self
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Case, F, Q, Value, When
 
 from email_settings.models import OutboxMessage
@@ -34,17 +34,43 @@ class OutboxMessageQuerySet(models.QuerySet[OutboxMessage]):
     def written_since(self, moment: datetime) -> Self:
         return self.filter(created_at__gte=moment)
 
-    def matching(self, text: str) -> Self:
-        """Mails whose recipient, subject, ticket or message id has the text in it."""
-        found = (
-            Q(recipient__icontains=text)
+    def to_address(self, text: str) -> Self:
+        """Mails to that address, or to those that begin so when nobody has it.
+
+        Takes one query of its own.
+        """
+        text = text.lower()
+        exactly = self.filter(recipient_lower=text)
+        if exactly.exists():
+            return exactly  # its index has them in their order
+        if connection.vendor == "postgresql":
+            return self.filter(recipient_lower__startswith=text)
+        # SQLite finds no range for LIKE; it compares by code points.
+        return self.filter(
+            recipient_lower__gte=text, recipient_lower__lt=text + chr(sys.maxunicode)
+        )
+
+    def about(self, label: str) -> Self:
+        return self.filter(about_label=label)
+
+    def with_id(self, text: str) -> Self:
+        """The mail with that number of ours, or of Amazon SES."""
+        try:
+            return self.filter(uid=uuid.UUID(text))
+        except ValueError:
+            return self.filter(ses_message_id=text.lower())
+
+    def mentioning(self, text: str) -> Self:
+        """Mails with the text anywhere in recipient or subject, or with that label or id.
+
+        No index finds them: every row is looked at.
+        """
+        return self.filter(
+            Q(recipient_lower__contains=text.lower())
             | Q(subject__icontains=text)
             | Q(ses_message_id__iexact=text)
             | Q(about_label__iexact=text)
         )
-        with contextlib.suppress(ValueError):
-            found |= Q(uid=uuid.UUID(text))
-        return self.filter(found)
 
     def tests(self) -> Self:
         """Test e-mails, newest first."""

@@ -92,6 +92,117 @@ def test_search_finds_recipient_subject_ticket_and_ids(
     assert recipients(shown) == ["hannah@larkfield.example"]
 
 
+def test_address_is_found_by_its_beginning_in_any_case(panel: Client) -> None:
+    put("Ewa@Larkfield.example")
+    put("ewa@larkfield.example.org")
+    put("kewa@larkfield.example")
+    put("other@larkfield.example", subject="For ewa@larkfield.example")
+    assert recipients(show(panel, q="eWa@lark")) == [
+        "ewa@larkfield.example.org",
+        "Ewa@Larkfield.example",
+    ]
+    # Whoever has exactly this address is meant alone.
+    shown = show(panel, q="ewa@larkfield.example")
+    assert recipients(shown) == ["Ewa@Larkfield.example"]
+
+
+@pytest.mark.parametrize("sign", ["%", "_", "\\", "*"])
+def test_signs_of_patterns_stand_for_themselves(panel: Client, sign: str) -> None:
+    put("ewa@larkfield.example")
+    put(f"e{sign}a@larkfield.example")
+    assert recipients(show(panel, q=f"e{sign}a@")) == [f"e{sign}a@larkfield.example"]
+    assert recipients(show(panel, q=f"e{sign}a")) == [f"e{sign}a@larkfield.example"]
+
+
+def test_address_that_nobody_has_can_be_looked_for_everywhere(panel: Client) -> None:
+    put("hannah.brooks@larkfield.example")
+    put("other@larkfield.example", subject="For brooks@larkfield.example")
+    shown = show(panel, q="brooks@larkfield")
+    assert recipients(shown) == []
+    assert "It may still stand in the middle of an address" in shown
+    assert "Looked through" not in shown
+    everywhere = re.search(r'href="([^"]+look=everywhere[^"]*)"', shown)
+    assert everywhere
+    shown = panel.get(everywhere[1].replace("&amp;", "&")).content.decode()
+    assert recipients(shown) == [
+        "other@larkfield.example",
+        "hannah.brooks@larkfield.example",
+    ]
+
+
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for words looks through four messages a page."""
+    monkeypatch.setattr("email_settings.activity.LOOKED_THROUGH", 4)
+
+
+def further(shown: str) -> str:
+    found = re.search(r'href="([^"]+)">Look further back', shown)
+    return found[1].replace("&amp;", "&") if found else ""
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_words_are_looked_for_some_messages_at_a_time(panel: Client) -> None:
+    for number in range(10):
+        put(
+            f"p{number}@larkfield.example",
+            subject=f"{'Zeppelin' if number in {0, 9} else 'x'}",
+        )
+    first = show(panel, q="zeppelin", state="sent")
+    assert recipients(first) == ["p9@larkfield.example"]
+    assert "Looked through" in first
+    second = panel.get(further(first)).content.decode()
+    assert recipients(second) == []
+    assert "Older ones may." in second
+    third = panel.get(further(second)).content.decode()
+    assert recipients(third) == ["p0@larkfield.example"]
+    assert "Looked through" not in third  # that were all
+    everything = show(panel, q="zeppelin", look="everywhere")
+    assert recipients(everything) == ["p9@larkfield.example", "p0@larkfield.example"]
+    assert "Looked through" not in everything
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_search_looks_through_what_the_filters_leave(panel: Client) -> None:
+    put("old@larkfield.example", "failed", subject="Zeppelin")
+    for number in range(6):
+        put(f"p{number}@larkfield.example")
+    assert recipients(show(panel, q="zeppelin")) == []
+    shown = show(panel, q="zeppelin", state="failed")
+    assert recipients(shown) == ["old@larkfield.example"]
+    assert "Looked through" not in shown
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_what_an_index_finds_is_found_however_old(panel: Client) -> None:
+    old = put(
+        "ewa@larkfield.example",
+        about_label="#42",
+        ses_message_id="0100018f6b8e7d3a-1a2b-000000",
+    )
+    for number in range(6):
+        put(f"p{number}@larkfield.example")
+    for text in ("ewa@", "#42", old.ses_message_id.upper(), str(old.uid), old.uid.hex):
+        shown = show(panel, q=text)
+        assert recipients(shown) == ["ewa@larkfield.example"], text
+        assert "Looked through" not in shown
+
+
+def test_search_costs_the_same_number_of_queries_for_every_text(panel: Client) -> None:
+    make_settings()
+
+    def cost(text: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            show(panel, q=text)
+        return len(queries)
+
+    few = {text: cost(text) for text in ("#42", "ewa@", "nobody@", "printer", "\0")}
+    for number in range(60):
+        put(f"ewa@larkfield{number}.example", about_label="#42", subject="Printer")
+    assert {text: cost(text) for text in few} == few
+    assert max(few.values()) <= 10
+
+
 def test_kind_and_period_narrow_together(panel: Client) -> None:
     put("new@larkfield.example", kind="invitation")
     put("other@larkfield.example", kind="test")

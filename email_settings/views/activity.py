@@ -12,7 +12,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET
 
 from email_settings.access import get_message
-from email_settings.activity import PERIODS, STATES, Activity
+from email_settings.activity import LOOKED_THROUGH, PERIODS, STATES, Activity
 from email_settings.models import OutboxMessage
 from email_settings.possible import Possible
 from email_settings.status import COUNT_LIMIT, STOPPED_BY_HAND, MailStatus
@@ -79,6 +79,7 @@ def message_list(request: HttpRequest) -> HttpResponse:
         order=NEWEST_FIRST,
         cursor=request.GET.get("cursor", ""),
         size=PAGE_SIZE,
+        among=activity.among(),
     )
     counts = activity.counts(status)
     traffic = Traffic.of(status, timezone.now())
@@ -92,6 +93,9 @@ def message_list(request: HttpRequest) -> HttpResponse:
         "kinds": sorted(KIND_LABELS.items(), key=lambda pair: pair[1]),
         "periods": [(value, label) for value, (label, _) in PERIODS.items()],
         "offers": _offers(activity) if page.rows else [],
+        # Where a search stopped looking; None where it looked at all
+        "looked_until": page.edge,
+        "looked_through": LOOKED_THROUGH,
         "is_doubt_shown": activity.state == State.UNKNOWN,
         "retryable_count": traffic.retryable_count,
         "retryable_shown": shown_count(traffic.retryable_count, COUNT_LIMIT),

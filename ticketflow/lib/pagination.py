@@ -22,39 +22,75 @@ class Page(Generic[Row]):
     rows: list[Row]
     previous_cursor: str
     next_cursor: str
+    # By what the last row that was looked at is sorted; None when that were all
+    edge: Any = None
+
+
+@dataclass(frozen=True)
+class Among(Generic[Row]):
+    """Rows to look among, some at a time, where no index finds what is wanted."""
+
+    rows: QuerySet[Row]
+    at_once: int
 
 
 def paginate(
-    queryset: QuerySet[Row], *, order: Sequence[str], cursor: str, size: int
+    queryset: QuerySet[Row],
+    *,
+    order: Sequence[str],
+    cursor: str,
+    size: int,
+    among: Among[Row] | None = None,
 ) -> Page[Row]:
     """Return the page that the cursor points at, or the first for "" or nonsense.
 
     `order` names the fields to sort by as in order_by(); the last one must be unique,
-    and none may be null. One query, whatever the page.
+    and none may be null. One query, whatever the page. With `among` a second one; the
+    page then ends after that many rows, however few of them are in the queryset, and
+    the next one goes on there.
     """
     backwards, values = _decode(cursor, len(order))
     direction = [_flip(field) for field in order] if backwards else list(order)
     rows = queryset.order_by(*direction)
-    if values:
-        try:
-            rows = rows.filter(_beyond(direction, values))
-        except (ValidationError, ValueError, TypeError):
-            # It is the cursor of another list.
-            return paginate(queryset, order=order, cursor="", size=size)
+    try:
+        start = _beyond(direction, values) if values else Q()
+        rows = rows.filter(start)
+    except (ValidationError, ValueError, TypeError):
+        # It is the cursor of another list.
+        return paginate(queryset, order=order, cursor="", size=size, among=among)
+    edge = _edge(among, start, direction) if among else None
+    if edge:
+        rows = rows.filter(_beyond([_flip(field) for field in direction], edge.beyond))
     found = list(rows[: size + 1])
     has_more = len(found) > size
     found = found[:size]
+    ahead = _values(found[-1], order) if has_more else edge.last if edge else None
+    behind = _values(found[0], order) if found and (values or backwards) else None
     if backwards:
         found.reverse()
-    if not found:
+    if not found and not edge:
         return Page([], "", "")
-    has_previous = has_more if backwards else bool(values)
-    has_next = True if backwards else has_more
+    previous, following = (ahead, behind) if backwards else (behind, ahead)
     return Page(
         found,
-        _encode(found[0], order, backwards=True) if has_previous else "",
-        _encode(found[-1], order, backwards=False) if has_next else "",
+        _encode(previous, backwards=True) if previous else "",
+        _encode(following, backwards=False) if following else "",
+        edge=edge.last[0] if edge and not has_more else None,
     )
+
+
+@dataclass(frozen=True)
+class _Edge:
+    last: Sequence[Any]  # the values of the last row to look at
+    beyond: Sequence[Any]  # and of the first that is too far
+
+
+def _edge(among: Among[Any], start: Q, direction: Sequence[str]) -> _Edge | None:
+    """Return where to stop looking, None where there are not so many rows."""
+    fields = [field.removeprefix("-") for field in direction]
+    rows = among.rows.filter(start).order_by(*direction).values_list(*fields)
+    found = list(rows[among.at_once - 1 : among.at_once + 1])
+    return _Edge(*found) if len(found) > 1 else None
 
 
 def _flip(field: str) -> str:
@@ -78,9 +114,12 @@ def _beyond(order: Sequence[str], values: Sequence[Any]) -> Q:
     return Q(**{f"{first}__{comparison}": values[0]}) & condition
 
 
-def _encode(row: Model, order: Sequence[str], *, backwards: bool) -> str:
-    values = [str(getattr(row, field.removeprefix("-"))) for field in order]
-    return _signer().sign_object([backwards, values])
+def _values(row: Model, order: Sequence[str]) -> list[Any]:
+    return [getattr(row, field.removeprefix("-")) for field in order]
+
+
+def _encode(values: Sequence[Any], *, backwards: bool) -> str:
+    return _signer().sign_object([backwards, [str(value) for value in values]])
 
 
 def _decode(cursor: str, length: int) -> tuple[bool, list[Any]]:

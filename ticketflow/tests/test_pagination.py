@@ -6,7 +6,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from email_settings.models import OutboxMessage
-from ticketflow.lib.pagination import Page, paginate
+from ticketflow.lib.pagination import Among, Page, paginate
 
 pytestmark = pytest.mark.django_db
 
@@ -100,3 +100,50 @@ def test_one_query_whatever_the_page(
     cursor = page().next_cursor
     with django_assert_num_queries(1):
         page(cursor)
+
+
+def found_among(cursor: str = "", *, at_once: int) -> Page[OutboxMessage]:
+    """Two a page of every third message, looked for among so many at once."""
+    everything = OutboxMessage.objects.all()
+    return paginate(
+        everything.filter(subject__in=["0", "3", "6", "9"]),
+        order=NEWEST_FIRST,
+        cursor=cursor,
+        size=2,
+        among=Among(everything, at_once),
+    )
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4, 9, 10, 11])
+@pytest.mark.parametrize("together", [1, 5])
+def test_looking_some_at_a_time_finds_every_row_once(
+    at_once: int, together: int
+) -> None:
+    expected = make_messages(10, at_once=together)[::3]
+    pages = [found_among(at_once=at_once)]
+    while pages[-1].next_cursor:
+        pages.append(found_among(pages[-1].next_cursor, at_once=at_once))
+    assert [key for found in pages for key in keys(found)] == expected
+    assert all(len(found.rows) <= 2 for found in pages)
+    assert pages[-1].edge is None
+
+
+def test_looking_some_at_a_time_goes_back_too() -> None:
+    expected = make_messages(10)[::3]
+    last = found = found_among(at_once=4)
+    while found.next_cursor:
+        last, found = found, found_among(found.next_cursor, at_once=4)
+    assert keys(found) == expected[-1:]
+    back = found_among(found.previous_cursor, at_once=4)
+    assert keys(back) == expected[2:3]
+    assert back.edge is not None
+    assert keys(last) == expected[2:3]
+
+
+def test_page_says_where_looking_stopped(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    make_messages(10)
+    with django_assert_num_queries(2):
+        found = found_among(at_once=4)
+    assert found.edge == START + timedelta(minutes=6)
