@@ -7,6 +7,7 @@ from email_settings.views import (
     all_mail,
     checklist,
     events,
+    fixes,
     guide,
     many_mails,
     mode,
@@ -33,6 +34,19 @@ urlpatterns = [
         checklist.check_line,
         name="settings-check-line",
     ),
+    # fix it from here
+    path("admin-panel/email-settings/fix/sender/", fixes.identity, name="fix-identity"),
+    path(
+        "admin-panel/email-settings/fix/mail-from/",
+        fixes.mail_from,
+        name="fix-mail-from",
+    ),
+    path(
+        "admin-panel/email-settings/fix/production-access/",
+        fixes.production,
+        name="fix-production",
+    ),
+    path("admin-panel/email-settings/fix/events/", fixes.events, name="fix-events"),
     path("admin-panel/email-settings/go-live/", mode.go_live, name="settings-go-live"),
     path(
         "admin-panel/email-settings/rehearse/", mode.rehearse, name="settings-rehearse"

@@ -492,6 +492,11 @@ def test_events_are_connected_step_by_step_as_with_aws(aws: Aws) -> None:
         ses.create_configuration_set(ConfigurationSetName="tf")
     known = ses.get_configuration_set(ConfigurationSetName="tf")
     assert known["SendingOptions"]["SendingEnabled"] is True
+    ses.put_configuration_set_suppression_options(
+        ConfigurationSetName="tf", SuppressedReasons=["BOUNCE"]
+    )
+    known = ses.get_configuration_set(ConfigurationSetName="tf")
+    assert known["SuppressionOptions"]["SuppressedReasons"] == ["BOUNCE"]
 
     topic = sns.create_topic(Name="tf")["TopicArn"]
     assert sns.create_topic(Name="tf")["TopicArn"] == topic

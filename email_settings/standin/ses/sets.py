@@ -54,6 +54,13 @@ def delete_configuration_set(ask: Ask) -> Answer:
     return {}
 
 
+def put_suppression_options(ask: Ask) -> Answer:
+    known = _known(ask, "ses:PutConfigurationSetSuppressionOptions")
+    reasons = list(ask.parameters.get("SuppressedReasons", []))
+    known.options["SuppressionOptions"] = {"SuppressedReasons": reasons}
+    return {}
+
+
 def create_event_destination(ask: Ask) -> Answer:
     known = _known(ask, "ses:CreateConfigurationSetEventDestination")
     name = ask.text("EventDestinationName")
@@ -138,5 +145,6 @@ OPERATIONS: dict[str, Operation] = {
     "GetConfigurationSet": get_configuration_set,
     "GetConfigurationSetEventDestinations": get_event_destinations,
     "ListConfigurationSets": list_configuration_sets,
+    "PutConfigurationSetSuppressionOptions": put_suppression_options,
     "UpdateConfigurationSetEventDestination": update_event_destination,
 }
