@@ -348,6 +348,13 @@ class OutboxMessage(models.Model):
         return f"{self.kind} to {self.recipient}"
 
     @property
+    def fate_name(self) -> str:
+        """What became of it after it was sent: "delivered"; "" while nothing is known."""
+        if self.fate is None or self.fate == Fate.SENT:
+            return ""
+        return Fate(self.fate).name.lower()
+
+    @property
     def text(self) -> str:
         """What it says as plain text; sealed if it is secret."""
         return self.shared_body.text if self.shared_body else self.text_body

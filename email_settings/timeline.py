@@ -6,7 +6,8 @@ from datetime import datetime
 
 from email_settings import alerts
 from email_settings.delivery.by_hand import MARKED_SENT
-from email_settings.models import DeliveryAttempt, OutboxMessage
+from email_settings.events.words import said
+from email_settings.models import DeliveryAttempt, DeliveryEvent, OutboxMessage
 from email_settings.querysets import REHEARSAL
 from email_settings.void_links import LINK_VOID
 
@@ -31,14 +32,19 @@ class Leg:
 def legs(
     message: OutboxMessage,
     attempts: Sequence[DeliveryAttempt],
+    events: Sequence[DeliveryEvent] = (),
     *,
     worker_is_running: bool,
     now: datetime,
 ) -> list[Leg]:
-    """Tell a mail's story, oldest first, up to what it waits for."""
+    """Tell a mail's story, oldest first, up to what it waits for.
+
+    `events` are those of the mail in the order in which they happened.
+    """
     story = [_written(message)]
     for number, attempt in enumerate(attempts, start=1):
         story += _attempt(number, attempt)
+    story += [_event(event) for event in events]
     story += _ending(message, worker_is_running=worker_is_running, now=now)
     return story
 
@@ -92,6 +98,18 @@ def _attempt(number: int, attempt: DeliveryAttempt) -> Iterator[Leg]:
             yield _refusal(attempt, "bad", "Refused")
         case Outcome.UNKNOWN:
             yield _refusal(attempt, "warn", "It went out and no answer came")
+
+
+def _event(event: DeliveryEvent) -> Leg:
+    told = said(event)
+    return Leg(
+        told.tone,
+        told.icon,
+        told.title,
+        told.text,
+        at=event.happened_at,
+        detail=told.words,
+    )
 
 
 def _refusal(attempt: DeliveryAttempt, tone: str, title: str) -> Leg:

@@ -6,13 +6,32 @@ from django.urls import reverse
 
 from email_settings.delivery.by_hand import MARKED_SENT
 from email_settings.gateway.errors import recall
-from email_settings.models import OutboxMessage
+from email_settings.models import Fate, OutboxMessage
 from email_settings.querysets import REHEARSAL
 from email_settings.status import MailStatus
 
 State = OutboxMessage.State
 # Held messages that something else lets go than mended settings
 NOT_FOR_SETTINGS = {"stopped_by_hand", "quota_reserve", "daily_quota"}
+# What an admin should know about a mail that was sent: tone, icon, title, advice
+FATES_THAT_MATTER = {
+    Fate.DELAYED: ("warn", "clock", "Not delivered yet", ""),
+    Fate.SOFT_BOUNCED: ("warn", "alert", "It was not delivered", ""),
+    Fate.REJECTED: ("bad", "x-circle", "Amazon SES did not send it", ""),
+    Fate.BOUNCED: (
+        "bad",
+        "x-circle",
+        "It bounced: nobody got it",
+        "Ask for another address, or look whether this one is spelt right.",
+    ),
+    Fate.COMPLAINED: (
+        "bad",
+        "alert",
+        "The recipient complained",
+        "Many complaints have AWS stop the account: write to this address only if "
+        "the person wants it.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,8 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
             return Verdict(
                 "bad", "x-circle", "This address takes no mail", text or title
             )
+        case State.SENT if message.fate and message.fate in FATES_THAT_MATTER:
+            return _verdict_on_fate(Fate(message.fate), message.fate_detail)
         case State.SENT if message.reason_code == MARKED_SENT:
             return Verdict(
                 "info",
@@ -96,6 +117,11 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
                 f"{message.reason} Amazon SES itself never said that it took it.",
             )
     return None
+
+
+def _verdict_on_fate(fate: Fate, detail: str) -> Verdict:
+    tone, icon, title, advice = FATES_THAT_MATTER[fate]
+    return Verdict(tone, icon, title, f"{detail} {advice}".strip())
 
 
 def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str]:
@@ -115,7 +141,17 @@ def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str]:
 
 def verdict_on_test(message: OutboxMessage, status: MailStatus) -> Verdict | None:
     """The same for a test e-mail, where success is news too."""
-    if message.state == State.SENT:
+    if message.state == State.SENT and message.fate == Fate.DELIVERED:
+        return Verdict(
+            "ok",
+            "check-circle",
+            "It works: the test e-mail was delivered",
+            f"{message.fate_detail} If it is not in the mailbox, look in the spam "
+            "folder.",
+            button_label="Back to Email Settings",
+            button_url=reverse("email_settings:settings"),
+        )
+    if message.state == State.SENT and message.fate not in FATES_THAT_MATTER:
         return Verdict(
             "ok",
             "check-circle",

@@ -271,7 +271,11 @@ def test_what_another_queue_brought_proves_nothing(panel: Client, admin: Any) ->
     feed.take_lease("here:1", QUEUE)
     for message in send_simulator_mails(admin):
         claim = make_claim(message, sender)
-        make = {"s": said.delivery, "b": said.bounce, "c": said.complaint}
+        make: dict[str, Any] = {
+            "s": said.delivery,
+            "b": said.bounce,
+            "c": said.complaint,
+        }
         event = make[message.recipient[0]](
             mail_of(message, claim.attempt, messageId=message.uid.hex)
         )

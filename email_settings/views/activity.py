@@ -170,6 +170,7 @@ def message_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
         "legs": legs(
             message,
             attempts,
+            list(message.event_set.all()) if message.sent_at else [],
             worker_is_running=status.worker_is_running,
             now=timezone.now(),
         ),

@@ -1,6 +1,7 @@
 """Send Test Email, and the page that watches it."""
 
 import uuid
+from datetime import timedelta
 
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -21,6 +22,8 @@ from ticketflow.errors import DomainError
 from ticketflow.lib.access import admin_required
 
 MOVING = {OutboxMessage.State.QUEUED, OutboxMessage.State.SENDING}
+# So long the page of a test e-mail looks for its event
+AWAITED = timedelta(minutes=2)
 
 
 @admin_required
@@ -55,12 +58,21 @@ def test_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
         "legs": legs(
             message,
             attempts,
+            list(message.event_set.all()) if message.sent_at else [],
             worker_is_running=status.worker_is_running,
             now=timezone.now(),
         ),
-        "is_moving": message.state in MOVING,
+        "is_moving": message.state in MOVING or _is_event_awaited(message, status),
         "took": took(message, attempts),
         "verdict": verdict_on_test(message, status),
     }
     template = "_test_legs" if request.headers.get("HX-Request") else "test_detail"
     return render(request, f"email_settings/{template}.html", context)
+
+
+def _is_event_awaited(message: OutboxMessage, status: MailStatus) -> bool:
+    """Whether Amazon SES should tell in a moment what became of it."""
+    if message.sent_at is None or message.fate_name:
+        return False
+    is_told = bool(status.settings.event_queue_url)
+    return is_told and timezone.now() - message.sent_at < AWAITED

@@ -42,7 +42,7 @@ PRIORITIES = {
     3: ("high", "High"),
     4: ("urgent", "Urgent"),
 }
-# OutboxMessage.State, and what SES tells later: icon, word, tone
+# OutboxMessage.State, and its fate, which SES tells later: icon, word, tone
 DELIVERIES = {
     "queued": ("clock", "Queued", "neutral"),
     "sending": ("refresh", "Sending", "neutral"),
@@ -55,8 +55,10 @@ DELIVERIES = {
     "cancelled": ("minus", "Cancelled", "neutral"),
     "delivered": ("check", "Delivered", "ok"),
     "delayed": ("clock", "Delayed", "warn"),
+    "soft_bounced": ("alert", "Not delivered", "warn"),
+    "rejected": ("x-circle", "Rejected", "bad"),
     "bounced": ("x-circle", "Bounced", "bad"),
-    "complaint": ("alert", "Complaint", "bad"),
+    "complained": ("alert", "Complained", "bad"),
 }
 # What goes as it should has no fill: only exceptions are loud.
 QUIET_TONES = {"ok", "info", "neutral"}
