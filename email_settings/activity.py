@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
 
-from email_settings.models import OutboxMessage
+from email_settings.models import Fate, OutboxMessage
 from email_settings.querysets import CAPTURED, OutboxMessageQuerySet, messages
 from email_settings.status import COUNT_LIMIT, MailStatus
 from email_settings.timeline import KIND_LABELS
@@ -28,6 +28,8 @@ PERIODS = {
 }
 EVERYWHERE = "everywhere"
 STATES = {**dict(OutboxMessage.State.choices), CAPTURED: "Captured"}
+# What Amazon SES told later, by its name in the address
+FATES = {fate.name.lower(): fate for fate in Fate if fate > Fate.SENT}
 HELD = OutboxMessage.State.HELD
 
 # Messages that a page looks through for words, which no index finds: an index of words
@@ -77,13 +79,14 @@ class Activity:
     text: str = ""
     kind: str = ""
     period: str = ""
+    fate: str = ""
     # The text may stand anywhere, in any message, however long it takes to look
     is_everywhere: bool = False
 
     @classmethod
     def of(cls, query: QueryDict) -> Self:
         state, period = query.get("state", ""), query.get("period", "")
-        kind = query.get("kind", "")
+        kind, fate = query.get("kind", ""), query.get("fate", "")
         # PostgreSQL takes no NUL in a text.
         text = query.get("q", "").replace("\0", "").strip()[:254]
         return cls(
@@ -91,6 +94,7 @@ class Activity:
             text=text,
             kind=kind if kind in KIND_LABELS else "",
             period=period if period in PERIODS else "",
+            fate=fate if fate in FATES else "",
             is_everywhere=bool(text) and query.get("look") == EVERYWHERE,
         )
 
@@ -130,6 +134,7 @@ class Activity:
                     "q": self.text,
                     "kind": self.kind,
                     "period": self.period,
+                    "fate": self.fate,
                     "look": EVERYWHERE if self.is_everywhere else "",
                     "cursor": cursor,
                 }.items()
@@ -146,6 +151,8 @@ class Activity:
             said.append(STATES[self.state].lower())
         if self.kind:
             said.append(f"kind {KIND_LABELS[self.kind]}")
+        if self.fate:
+            said.append(FATES[self.fate].label.lower())
         if self.period:
             said.append(PERIODS[self.period][0].lower())
         match self.means:
@@ -183,6 +190,8 @@ class Activity:
         found = self._with_the_text()
         if self.kind:
             found = found.of_kind(self.kind)
+        if self.fate:
+            found = found.with_fate(FATES[self.fate])
         if age := PERIODS[self.period][1]:
             found = found.written_since(timezone.now() - age)
         return found

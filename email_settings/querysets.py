@@ -8,7 +8,7 @@ from typing import Self
 from django.db import connection, models
 from django.db.models import Case, F, Q, Value, When
 
-from email_settings.models import OutboxMessage
+from email_settings.models import Fate, OutboxMessage
 
 HELD = OutboxMessage.State.HELD
 CAPTURED = "captured"  # held by rehearsal, which is no trouble
@@ -30,6 +30,10 @@ class OutboxMessageQuerySet(models.QuerySet[OutboxMessage]):
             is_other = Q(reason_code__lt=REHEARSAL) | Q(reason_code__gt=REHEARSAL)
             return self.filter(is_other, state=HELD)
         return self.filter(state=state)
+
+    def with_fate(self, fate: Fate) -> Self:
+        """Mails of which Amazon SES told this, and nothing that outweighs it."""
+        return self.filter(fate=fate)
 
     def written_since(self, moment: datetime) -> Self:
         return self.filter(created_at__gte=moment)

@@ -146,3 +146,41 @@ def test_every_event_has_words(kind: str, sub_kind: str, raw: str) -> None:
     assert words.title
     assert words.tone in {"ok", "warn", "bad", "idle"}
     assert words.in_one
+
+
+def listed(panel: Client, query: str) -> str:
+    url = reverse("email_settings:message-list")
+    return panel.get(f"{url}?{query}").content.decode()
+
+
+def test_list_is_narrowed_to_what_became_of_mail(panel: Client) -> None:
+    bounced, delivered = told(said.bounce), make_message(subject="Another one")
+    OutboxMessage.objects.filter(pk=delivered.pk).update(fate=4)
+    shown = listed(panel, "fate=bounced")
+    assert bounced.subject in shown
+    assert "Another one" not in shown
+    assert '<option value="bounced" selected>Bounced</option>' in shown
+    assert "fate=bounced" in shown[shown.index('aria-label="State"') :]
+    assert "Another one" in listed(panel, "fate=delivered")
+    assert "Another one" in listed(panel, "fate=nonsense")
+    assert "No message fits" in listed(panel, "fate=complained")
+
+
+def test_list_offers_fates_only_where_events_tell_them(panel: Client) -> None:
+    make_message()
+    assert "Whatever became of it" not in listed(panel, "")
+    SesSettings.load()
+    SesSettings.objects.update(
+        event_queue_url="https://sqs.eu-west-1.amazonaws.com/1/q"
+    )
+    assert "Whatever became of it" in listed(panel, "")
+
+
+def test_list_says_why_a_mail_bounced(panel: Client) -> None:
+    told(said.bounce)
+    assert "The address does not exist. smtp; 550 5.1.1" in listed(panel, "")
+
+
+def test_index_finds_what_became_of_mail() -> None:
+    found = OutboxMessage.objects.filter(fate=6).order_by("-created_at", "-id")[:51]
+    assert "outbox_fate_newest" in found.explain()
