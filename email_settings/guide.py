@@ -9,7 +9,7 @@ from ticketflow.lib.documents import Document, render_document
 
 GUIDE = "ses-setup"
 # The others that the guide refers to
-OTHERS = ("operations", "glossary")
+OTHERS = ("operations", "glossary", "field-check")
 
 
 @cache

@@ -1,0 +1,1 @@
+"""What a real AWS account answers, written down without what is private."""
