@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
@@ -12,7 +11,7 @@ from email_settings.forms import sentence
 from email_settings.models import SesSettings
 from email_settings.readiness import fixes
 from email_settings.readiness.checks.identities import domain_of, with_parents
-from email_settings.readiness.request_text import request_text
+from email_settings.readiness.request_text import public_site, request_text
 from ticketflow.lib.choice_cards import ChoiceCard
 
 # Limits of PutAccountDetails
@@ -138,7 +137,7 @@ class ProductionForm(forms.Form):
     )
 
     def __init__(self, data: Any, *, sender: SesSettings) -> None:
-        initial = {"website": settings.SITE_URL, "use_case": request_text(sender)}
+        initial = {"website": public_site(), "use_case": request_text(sender)}
         super().__init__(data, initial=initial)
 
     def clean_contacts(self) -> list[str]:

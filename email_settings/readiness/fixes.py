@@ -1,16 +1,16 @@
 """What the checklist can mend by itself, once an admin says so."""
 
 import json
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from email_settings.events.connect import Connection, save_connection
 from email_settings.gateway.errors import SendError
 from email_settings.gateway.setup import SenderIdentity, Setup, StepError
 from email_settings.models import SesSettings
-from email_settings.nudge import nudge_worker
 from email_settings.provisioning import making
 from email_settings.provisioning.place import Place
 from email_settings.provisioning.policy import statement_for
@@ -19,8 +19,6 @@ from email_settings.readiness.checks.identities import domain_of, with_parents
 from email_settings.readiness.checks.mail_from import PREFERENCE, SPF
 from email_settings.readiness.finding import DnsRecord
 from ticketflow.errors import DomainError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,7 @@ def what_events_need(sender: SesSettings) -> list[Made]:
     ]
 
 
-def connect_events(sender: SesSettings) -> SesSettings:
+def connect_events(sender: SesSettings, *, actor: AbstractBaseUser) -> SesSettings:
     """Make in AWS what events need, at most 5 seconds, and use it from now on.
 
     Returns the settings. Raises FixError; nothing is used then, and pressing again goes
@@ -215,7 +213,8 @@ def connect_events(sender: SesSettings) -> SesSettings:
         topic_arn, queue_url = _make_feed(Setup(sender), place)
     except StepError as error:
         raise _refusal(sender, error, "Events are not connected.") from error
-    return _use_feed(sender, place.names.configuration_set, topic_arn, queue_url)
+    made = Connection(place.names.configuration_set, queue_url, topic_arn)
+    return _use_feed(sender, made, actor)
 
 
 def _make_feed(setup: Setup, place: Place) -> tuple[str, str]:
@@ -255,7 +254,7 @@ def _make_feed(setup: Setup, place: Place) -> tuple[str, str]:
 
 @transaction.atomic
 def _use_feed(
-    sender: SesSettings, set_name: str, topic_arn: str, queue_url: str
+    sender: SesSettings, made: Connection, actor: AbstractBaseUser
 ) -> SesSettings:
     row = SesSettings.load_to_change()
     if row.version != sender.version:
@@ -264,19 +263,9 @@ def _use_feed(
             "Somebody saved other settings in this very moment.",
             "Look at the settings, and then press the button again.",
         )
-    new = {
-        "configuration_set": set_name,
-        "event_topic_arn": topic_arn,
-        "event_queue_url": queue_url,
-    }
-    if any(getattr(row, name) != value for name, value in new.items()):
-        for name, value in new.items():
-            setattr(row, name, value)
-        row.version += 1
-        row.save(update_fields=[*new, "version"])
-        transaction.on_commit(nudge_worker, robust=True)
-        logger.info("Events are connected: %s", set_name)
-    run.want("events", "simulator")
+    if any(getattr(row, name) != value for name, value in asdict(made).items()):
+        row = save_connection(actor=actor, values=made)
+    run.want("permission", "events", "simulator")
     return row
 
 

@@ -1,6 +1,7 @@
 """What AWS is told when production access is asked for: what is true here, no more."""
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
@@ -27,20 +28,31 @@ def request_text(sender: SesSettings) -> str:
     """Return the text, to be read and changed by an admin before it is sent."""
     return "\n\n".join(
         [
-            f"{company_name()} runs a help desk at {settings.SITE_URL}, with the software "
-            f"TicketFlow. It mails from {sender.from_email} through Amazon SES in "
-            f"{sender.region}.",
+            f"{company_name()} runs a help desk{_where()} with the software TicketFlow. "
+            f"It mails from {sender.from_email} through Amazon SES in {sender.region}.",
             "What is sent: to a person who opened a ticket, that it was received, our "
             "answers, and that it was solved; to our agents and to those who watch a "
             "ticket, what is new in it; invitations and password resets. Every mail "
             "belongs to a ticket or to an account on this site. The software has no "
             "function for newsletters or advertising.",
-            "Who gets it: people who wrote to us or opened a ticket themselves, our own "
-            "staff, and people whom they added to a ticket. No bought or collected lists.",
+            "Who gets it: people who opened a ticket or have an account here, and people "
+            "who were added to a ticket.",
             _volume(),
             _bounces(sender),
         ]
     )
+
+
+def public_site() -> str:
+    """Return the address of this site, "" when AWS could not open it."""
+    host = urlsplit(settings.SITE_URL).hostname or ""
+    is_name = "." in host and not host.replace(".", "").isdecimal()
+    return settings.SITE_URL if is_name else ""
+
+
+def _where() -> str:
+    site = public_site()
+    return f" at {site}" if site else ""
 
 
 def _volume() -> str:
@@ -59,8 +71,8 @@ def _bounces(sender: SesSettings) -> str:
     if sender.configuration_set and sender.event_queue_url:
         return (
             "Bounces and complaints: they come back to the software through a "
-            f"configuration set ({sender.configuration_set}) and a queue. They are shown "
-            "with the mail and the ticket that they belong to."
+            f"configuration set ({sender.configuration_set}) and a queue, and are shown "
+            "with the mail that they belong to."
         )
     return (
         "Bounces and complaints: the software can read them from Amazon SES through a "

@@ -449,6 +449,18 @@ def test_the_text_says_what_is_so_and_no_more(
     assert len(request_text(sender)) < 5000
 
 
+@pytest.mark.parametrize(
+    "site", ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000"]
+)
+def test_an_address_that_aws_can_not_open_is_not_told(
+    panel: Client, aws: Account, settings: Settings, site: str
+) -> None:
+    settings.SITE_URL = site
+    page = show(panel, "fix-production")
+    assert site not in page
+    assert "runs a help desk with the software" in page
+
+
 # Events
 
 
@@ -473,7 +485,8 @@ def test_events_are_connected_by_one_press(
     assert topic.arn.split(":")[4] == ACCOUNT_ID
     assert queue.redrive["deadLetterTargetArn"].endswith("-failed")
     assert queue.redrive["deadLetterTargetArn"].split(":")[-1] in region.queues
-    assert {"events", "simulator"} <= wanted()
+    assert {"permission", "events", "simulator"} <= wanted()
+    assert stored.saved_by is not None
 
 
 def test_pressing_twice_makes_nothing_twice(

@@ -17,6 +17,7 @@ from email_settings.readiness.checks.identities import domain_of
 from email_settings.readiness.checks.sender import FREE_MAIL_DOMAINS
 from email_settings.readiness.console import console_url
 from email_settings.readiness.fixes import AlreadyAskedError, FixError
+from email_settings.views.question import actor_of
 from ticketflow.errors import DomainError
 from ticketflow.lib.access import admin_required
 
@@ -107,7 +108,9 @@ def events(request: HttpRequest, sender: SesSettings) -> HttpResponse:
         "is_connected": bool(sender.configuration_set and sender.event_queue_url),
     }
     if request.method == "POST":
-        context |= _outcome(lambda: fixes.connect_events(sender))
+        context |= _outcome(
+            lambda: fixes.connect_events(sender, actor=actor_of(request))
+        )
     return render(request, "email_settings/fix_events.html", context)
 
 
