@@ -27,6 +27,7 @@ class Line:
     check: Callable[[Look], Finding]
     needs: tuple[str, ...] = ()
     console: str = ""  # the page of the SES console where it is mended
+    page: str = ""  # the name of the page of the panel about it
     # It asks nobody outside, so that it can be looked at as often as one likes.
     is_free: bool = False
 
@@ -84,13 +85,21 @@ LINES = (
         needs=("credentials",),
         is_free=True,
     ),
-    Line("events", "Delivery events", "events", events.events, needs=("region",)),
+    Line(
+        "events",
+        "Delivery events",
+        "events",
+        events.events,
+        needs=("region",),
+        page="email_settings:events",
+    ),
     Line(
         "simulator",
         "Bounce and complaint seen",
         "simulator",
         events.simulator,
         needs=("events",),
+        page="email_settings:events",
         is_free=True,
     ),
 )

@@ -53,6 +53,7 @@ class PanelLine:
     words: str = ""
     share: Share | None = None
     fixes: tuple[Fix, ...] = ()
+    page_url: str = ""
     guide_url: str = ""
     console_url: str = ""
     checked_at: datetime | None = None
@@ -175,6 +176,7 @@ def _line(
         words=row.words,
         share=_share(row),
         fixes=tuple(FIXES[name] for name in row.actions if name in FIXES),
+        page_url=_url(line.page) if line.page else "",
         guide_url=_guide_url(line) if _is_open(state) else "",
         console_url=_console_url(line, sender) if _is_open(state) else "",
         checked_at=row.checked_at,
@@ -223,8 +225,12 @@ def _share(row: ReadinessLine) -> Share | None:
 
 
 def _guide_url(line: Line) -> str:
+    return f"{reverse('email_settings:guide')}#{line.anchor}"
+
+
+def _url(name: str) -> str:
     try:
-        return f"{reverse('email_settings:guide')}#{line.anchor}"
+        return reverse(name)
     except NoReverseMatch:
         return ""
 

@@ -192,7 +192,10 @@ def test_account_that_may_send_again_is_tried_at_once(aws: FakeAccount) -> None:
     [(hold.SILENT, 0, True), (hold.SILENT, 2, False), ("key_unknown", 0, False)],
 )
 def test_no_message_is_risked_on_an_aws_that_answers_no_question_either(
-    aws: FakeAccount, code: str, hours: float, is_put_off: bool  # noqa: FBT001
+    aws: FakeAccount,
+    code: str,
+    hours: float,
+    is_put_off: bool,  # noqa: FBT001
 ) -> None:
     asked_ago(checked_at=None)
     hold_for(code)

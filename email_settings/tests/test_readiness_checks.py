@@ -9,7 +9,13 @@ from django.utils import timezone
 
 from email_settings import credentials
 from email_settings.gateway import reader
-from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
+from email_settings.models import (
+    DeliveryAttempt,
+    DeliveryEvent,
+    EventFeed,
+    OutboxMessage,
+    SesSettings,
+)
 from email_settings.readiness.checks import sender as sender_check
 from email_settings.readiness.finding import State
 from email_settings.standin.account import (
@@ -18,7 +24,7 @@ from email_settings.standin.account import (
     MailFrom,
     Review,
 )
-from email_settings.standin.presets import SENDING
+from email_settings.standin.presets import SENDING, connect_events
 from email_settings.standin.zone import Answer
 from email_settings.tests.builders import ACCESS_KEY_ID, SECRET, make_message
 from email_settings.tests.live_account import DOMAIN, FROM, HERE, LiveAccount
@@ -830,3 +836,185 @@ def test_permission_lists_the_reads_that_were_denied(live: LiveAccount) -> None:
     found = live.look_beside("permission", others)
     assert found.state == DONE
     assert "It may not do ses:GetAccount, ses:GetEmailIdentity;" in found.evidence
+
+
+# Events
+
+SET = "ticketflow-ses"
+QUEUE = f"https://sqs.{HERE}.amazonaws.com/{ACCOUNT_ID}/{SET}"
+TOPIC = f"arn:aws:sns:{HERE}:{ACCOUNT_ID}:{SET}"
+MINUTE = timedelta(minutes=1)
+
+
+def connect(live: LiveAccount, **feed: object) -> None:
+    """Connect events, with a queue that was read a moment ago and brought one event."""
+    connect_events(live.account, live.region)
+    settings(configuration_set=SET, event_queue_url=QUEUE, event_topic_arn=TOPIC)
+    now = timezone.now()
+    told = {"asked_at": now, "last_event_at": now - MINUTE, "event_count": 7}
+    EventFeed.objects.create(pk=EventFeed.ONLY_ID, queue_url=QUEUE, **{**told, **feed})
+
+
+def _forget_the_set(live: LiveAccount) -> None:
+    live.region.sets.clear()
+
+
+def _switch_off_the_set(live: LiveAccount) -> None:
+    live.region.sets[SET].options = {"SendingOptions": {"SendingEnabled": False}}
+
+
+def _forget_the_destination(live: LiveAccount) -> None:
+    live.region.sets[SET].destinations.clear()
+
+
+def _switch_off_the_destination(live: LiveAccount) -> None:
+    live.region.sets[SET].destinations[SET].is_enabled = False
+
+
+def _leave_out_bounces(live: LiveAccount) -> None:
+    live.region.sets[SET].destinations[SET].types.remove("BOUNCE")
+
+
+def _send_elsewhere(live: LiveAccount) -> None:
+    live.region.sets[SET].destinations[SET].topic_arn = f"{TOPIC}-other"
+
+
+def test_events_that_are_not_connected_say_what_that_means(live: LiveAccount) -> None:
+    found = live.look("events")
+    assert (found.state, found.said) == (TODO, "Not connected")
+    assert "bounced or was called spam is not seen here" in found.evidence
+    assert found.actions == ("connect_events",)
+    assert not live.account.calls
+
+
+def test_events_that_come(live: LiveAccount) -> None:
+    connect(live)
+    found = live.look("events")
+    assert (found.state, found.said) == (DONE, "Connected")
+    assert "7 in all" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "says"),
+    [
+        (_forget_the_set, "Set missing", "Every mail names it"),
+        (_switch_off_the_set, "Set switched off", "refuses every mail"),
+        (_forget_the_destination, "No destination", f"not to {TOPIC}"),
+        (_send_elsewhere, "No destination", f"not to {TOPIC}"),
+        (_switch_off_the_destination, "Destination off", "switched off"),
+        (_leave_out_bounces, "Kinds missing", "leaves out BOUNCE"),
+    ],
+)
+def test_events_that_can_not_come(
+    live: LiveAccount, change: Change, said: str, says: str
+) -> None:
+    connect(live)
+    change(live)
+    found = live.look("events")
+    assert (found.state, found.said) == (WRONG, said)
+    assert says in found.evidence
+    assert found.fix
+
+
+PROBLEM = {
+    "code": "access_denied",
+    "title": "The queue may not be read.",
+    "why": "No policy allows it.",
+    "fix": "Add this statement.",
+    "words": "AccessDenied",
+    "statement": '{"Action": "sqs:ReceiveMessage"}',
+}
+
+
+@pytest.mark.parametrize(
+    ("feed", "state", "said"),
+    [
+        ({"problem": PROBLEM}, WRONG, "Queue not read"),
+        ({"asked_at": None}, TODO, "Queue not read"),
+        ({"asked_at": datetime(2026, 1, 1, tzinfo=UTC)}, TODO, "Queue not read"),
+        ({"last_event_at": None}, TODO, "No event yet"),
+        (
+            {"last_event_at": None, "validated_at": datetime(2026, 1, 1, tzinfo=UTC)},
+            DONE,
+            "Connected",
+        ),
+    ],
+)
+def test_events_as_the_queue_tells_them(
+    live: LiveAccount, feed: dict[str, object], state: State, said: str
+) -> None:
+    connect(live, **feed)
+    found = live.look("events")
+    assert (found.state, found.said) == (state, said)
+    if "problem" in feed:
+        assert found.statement == PROBLEM["statement"]
+
+
+def test_events_that_come_need_no_right_to_read_the_set(live: LiveAccount) -> None:
+    connect(live)
+    live.key.actions = SENDING
+    assert live.look("events").state == DONE
+    EventFeed.objects.update(last_event_at=None)
+    found = live.look("events")
+    assert (found.state, found.said) == (UNKNOWN, "No permission")
+    assert '"ses:GetConfigurationSet"' in found.statement
+
+
+# The simulator
+
+
+def send_to_simulator(
+    *, sent_ago: timedelta, seen: tuple[DeliveryEvent.Kind, ...] = ()
+) -> None:
+    mailboxes = {"delivery": "success", "bounce": "bounce", "complaint": "complaint"}
+    sent_at = timezone.now() - sent_ago
+    for kind, mailbox in mailboxes.items():
+        message = make_message(recipient=f"{mailbox}+1@simulator.amazonses.com")
+        OutboxMessage.objects.filter(pk=message.pk).update(
+            kind=OutboxMessage.SIMULATOR,
+            state=OutboxMessage.State.SENT,
+            sent_at=sent_at,
+        )
+        if kind in seen:
+            DeliveryEvent.objects.create(
+                message=message,
+                kind=kind,
+                recipient=message.recipient,
+                happened_at=sent_at,
+                mark=kind,
+                ses_message_id=f"0102-{kind}",
+                received_at=sent_at + timedelta(seconds=4),
+            )
+
+
+def test_simulator_that_nothing_was_sent_to(live: LiveAccount) -> None:
+    connect(live)
+    found = live.look("simulator")
+    assert (found.state, found.said) == (TODO, "Not tried")
+
+
+Kind = DeliveryEvent.Kind
+
+
+@pytest.mark.parametrize(
+    ("minutes", "seen", "state", "said"),
+    [
+        (1, (), TODO, "On their way"),
+        (1, (Kind.DELIVERY, Kind.BOUNCE), TODO, "On their way"),
+        (11, (Kind.DELIVERY, Kind.BOUNCE), WRONG, "No news"),
+        (11, (Kind.DELIVERY, Kind.BOUNCE, Kind.COMPLAINT), DONE, "Seen"),
+    ],
+)
+def test_simulator(
+    live: LiveAccount,
+    minutes: int,
+    seen: tuple[DeliveryEvent.Kind, ...],
+    state: State,
+    said: str,
+) -> None:
+    connect(live)
+    send_to_simulator(sent_ago=minutes * MINUTE, seen=seen)
+    found = live.look("simulator")
+    assert (found.state, found.said) == (state, said)
+    if state != DONE:
+        assert "complaint" in found.evidence

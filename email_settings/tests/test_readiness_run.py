@@ -59,8 +59,8 @@ def test_everything_is_done_where_everything_is_set_up(live: LiveAccount) -> Non
     assert states() == {
         **{each.key: State.DONE for each in lines.LINES},
         "permission": State.TODO,
-        "events": State.UNNEEDED,
-        "simulator": State.UNNEEDED,
+        "events": State.TODO,
+        "simulator": State.UNKNOWN,
     }
     assert not ReadinessLine.objects.filter(wanted_at__isnull=False).exists()
     assert not ReadinessLine.objects.filter(running_until__isnull=False).exists()
@@ -114,8 +114,8 @@ def test_missing_right_degrades_one_line(live: LiveAccount) -> None:
         "account": State.UNKNOWN,
         "quota": State.UNKNOWN,
         "permission": State.TODO,
-        "events": State.UNNEEDED,
-        "simulator": State.UNNEEDED,
+        "events": State.TODO,
+        "simulator": State.UNKNOWN,
     }
     assert '"ses:GetAccount"' in line("account").statement
 
@@ -432,7 +432,7 @@ HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
         ("clock", State.DONE, DAY - MINUTE, False, False),
         ("clock", State.DONE, DAY, False, True),
         ("clock", State.DONE, HOUR, True, False),
-        ("events", State.UNNEEDED, DAY - MINUTE, True, False),
+        ("mail_from", State.UNNEEDED, DAY - MINUTE, True, False),
         ("dkim", State.TODO, HOUR - MINUTE, False, False),
         ("dkim", State.TODO, HOUR, False, True),
         ("dkim", State.WRONG, 9 * MINUTE, True, False),
