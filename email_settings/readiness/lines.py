@@ -23,6 +23,7 @@ class Line:
 
     key: str
     name: str
+    about: str  # why it is looked at, for who has saved nothing yet
     anchor: str  # in docs/ses-setup.md
     check: Callable[[Look], Finding]
     needs: tuple[str, ...] = ()
@@ -33,19 +34,41 @@ class Line:
 
 
 LINES = (
-    Line("clock", "Server clock", "clock", key.clock),
-    Line("key_format", "Access key", "access-key", key.key_format, is_free=True),
+    Line(
+        "clock",
+        "Server clock",
+        "AWS refuses requests from a clock that is five minutes off.",
+        "clock",
+        key.clock,
+    ),
+    Line(
+        "key_format",
+        "Access key",
+        "Whether the two parts of the key have the right shape.",
+        "access-key",
+        key.key_format,
+        is_free=True,
+    ),
     Line(
         "credentials",
         "Credentials",
+        "Whose key it is, as AWS says.",
         "access-key",
         key.credentials,
         needs=("key_format",),
     ),
-    Line("region", "Region", "region", account.region, needs=("credentials",)),
+    Line(
+        "region",
+        "Region",
+        "Newer regions are switched on in the AWS account first.",
+        "region",
+        account.region,
+        needs=("credentials",),
+    ),
     Line(
         "account",
         "Account mode",
+        "New accounts are in the sandbox and reach verified addresses alone.",
         "production-access",
         account.account,
         needs=("region",),
@@ -54,6 +77,7 @@ LINES = (
     Line(
         "quota",
         "Quota and send rate",
+        "How many mails a day and a second AWS allows.",
         "quota",
         account.quota,
         needs=("region",),
@@ -62,24 +86,41 @@ LINES = (
     Line(
         "sender",
         "From address",
+        "It must be verified in the very region that you choose.",
         "from-address",
         sender.sender,
         needs=("region",),
         console="identities",
     ),
-    Line("dkim", "DKIM", "dkim", dkim.dkim, needs=("region",), console="identities"),
+    Line(
+        "dkim",
+        "DKIM",
+        "The signature of your domain: three DNS records that AWS gives you.",
+        "dkim",
+        dkim.dkim,
+        needs=("region",),
+        console="identities",
+    ),
     Line(
         "mail_from",
         "MAIL FROM domain",
+        "A name of your own for bounces. Mail works without.",
         "mail-from",
         mail_from.mail_from,
         needs=("region",),
         console="identities",
     ),
-    Line("dmarc", "DMARC", "dmarc", dmarc.dmarc),
+    Line(
+        "dmarc",
+        "DMARC",
+        "What your domain tells others about mail that is not signed.",
+        "dmarc",
+        dmarc.dmarc,
+    ),
     Line(
         "permission",
         "Permission to send",
+        "Known when the first mail has left with this key.",
         "permissions",
         permission.permission,
         needs=("credentials",),
@@ -88,6 +129,7 @@ LINES = (
     Line(
         "events",
         "Delivery events",
+        "Delivered, bounced or called spam: what Amazon SES tells.",
         "events",
         events.events,
         needs=("region",),
@@ -96,6 +138,7 @@ LINES = (
     Line(
         "simulator",
         "Bounce and complaint seen",
+        "A trial with mailboxes of AWS that bounce on purpose.",
         "simulator",
         events.simulator,
         needs=("events",),

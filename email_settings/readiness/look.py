@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from email_settings.gateway.errors import ErrorClass, SendError
 from email_settings.gateway.reader import Reader
+from email_settings.gateway.words import denial
 from email_settings.models import ReadinessLine, SesSettings
 from email_settings.provisioning.policy import statement_for
 from email_settings.readiness.dns import Dns
@@ -57,13 +58,14 @@ class Look:
     def _denied(self, error: SendError) -> Finding:
         problem = error.problem
         action = problem.title.rpartition(": ")[2].rstrip(".")
+        # Who may not do it to what, in full, stands in AWS's own words.
+        cause = denial(error.detail, from_email=self.sender.from_email)["cause"]
         # The statement is shown by itself, to be copied.
         fix, colon, _ = problem.fix.partition(": {")
         return Finding(
             State.UNKNOWN,
             NO_PERMISSION,
-            f"{problem.title} {problem.why} Mail can leave without this right, and so "
-            "much stays unknown here.",
+            f"{problem.title} {cause} Mail can leave without this right.",
             f"{fix}." if colon else fix,
             statement=statement_for(action, self.sender) if colon else "",
             words=error.record,

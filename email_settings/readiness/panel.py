@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.urls import NoReverseMatch, reverse
@@ -25,6 +25,7 @@ _LOOKS = {
 POLL_SECONDS = 2  # while something is looked at
 POLL_SECONDS_IDLE = 60  # while something is still to be done
 POLL_SECONDS_WITHOUT_WORKER = 10
+OLD = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,7 @@ def _line(
     now: datetime,
 ) -> PanelLine:
     if not sender.is_configured:
-        said, evidence = "Waits", "Save working settings first."
-        return PanelLine(line.key, number, line.name, "idle", "", said, evidence)
+        return PanelLine(line.key, number, line.name, "idle", "", "", line.about)
     if row is None or not row.state:
         return _unlooked(number, line, row, now)
     state = State(row.state)
@@ -180,11 +180,17 @@ def _line(
         guide_url=_guide_url(line) if _is_open(state) else "",
         console_url=_console_url(line, sender) if _is_open(state) else "",
         checked_at=row.checked_at,
-        since=row.since if _is_open(state) else None,
+        since=_since(row, now) if _is_open(state) else None,
         is_stale=row.settings_version != sender.version,
         is_wanted=row.wanted_at is not None,
         is_running=is_running,
     )
+
+
+def _since(row: ReadinessLine, now: datetime) -> datetime | None:
+    """Return since when it stands so, None for what is new: its age says as much."""
+    is_old = row.since is not None and now - row.since > OLD
+    return row.since if is_old else None
 
 
 def _is_open(state: State) -> bool:
@@ -203,7 +209,7 @@ def _unlooked(
         tone="run" if is_running else "idle",
         icon="refresh" if is_running else "",
         said="Checking…" if is_running else "Not checked yet",
-        evidence="",
+        evidence=line.about,
         is_wanted=row is not None and row.wanted_at is not None,
         is_running=is_running,
     )

@@ -495,9 +495,9 @@ def _proxy(live: LiveAccount) -> None:
     ("change", "is_verified", "state", "said", "note"),
     [
         (lambda live: None, True, DONE, "Signed", ""),
-        (_withdraw, False, TODO, "2 of 3 found", "It is missing."),
+        (_withdraw, False, TODO, "2 of 3 found", ""),
         # AWS saw them once, and they are gone: it will stop signing.
-        (_withdraw, True, WRONG, "2 of 3 found", "It is missing."),
+        (_withdraw, True, WRONG, "2 of 3 found", ""),
         (_point_elsewhere, False, WRONG, "2 of 3 found", "points to another place"),
         (_double, False, WRONG, "2 of 3 found", "The domain stands in it twice"),
         (_proxy, False, WRONG, "2 of 3 found", "orange cloud"),
@@ -603,11 +603,11 @@ def _poor_spf(live: LiveAccount) -> None:
 @pytest.mark.parametrize(
     ("change", "said", "place", "note"),
     [
-        (_no_mx, "Records missing", 0, "It is missing."),
+        (_no_mx, "Records missing", 0, ""),
         (_two_mx, "Records wrong", 0, "There must be exactly one"),
         (_wrong_mx, "Records wrong", 0, "It must be this one."),
         (_two_spf, "Records wrong", 1, "several SPF records"),
-        (_no_spf, "Records missing", 1, "It is missing."),
+        (_no_spf, "Records missing", 1, ""),
         (_poor_spf, "Records wrong", 1, "It lacks include:amazonses.com."),
     ],
 )

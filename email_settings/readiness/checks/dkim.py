@@ -139,7 +139,7 @@ def _record(dns: Dns, domain: str, name: str, value: str) -> DnsRecord:
             "A proxy answers with its own addresses (at Cloudflare the orange cloud). "
             "Set the record to “DNS only”.",
         )
-    return DnsRecord("CNAME", name, value, state=State.TODO, note="It is missing.")
+    return DnsRecord("CNAME", name, value, state=State.TODO)
 
 
 def _judge(identity: Identity, told: Answer, records: tuple[DnsRecord, ...]) -> Finding:

@@ -93,7 +93,7 @@ def _missing(domain: str) -> Finding:
         "there or file it under spam.",
         "Enter this record with your DNS provider. It changes nothing for your mail yet: "
         f"providers send reports to dmarc@{domain}, or to whichever mailbox you write.",
-        (DnsRecord("TXT", f"_dmarc.{domain}", value, note="It is missing."),),
+        (DnsRecord("TXT", f"_dmarc.{domain}", value),),
     )
 
 

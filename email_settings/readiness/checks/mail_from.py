@@ -71,7 +71,7 @@ def _mx(dns: Dns, domain: str, value: str) -> DnsRecord:
     if found == [value]:
         return DnsRecord("MX", domain, value, listed, State.DONE)
     if not found:
-        return DnsRecord("MX", domain, value, note="It is missing.")
+        return DnsRecord("MX", domain, value)
     note = "It must be this one."
     if len(found) > 1:
         note = "There must be exactly one: with several, AWS refuses the name."
@@ -82,7 +82,7 @@ def _spf(dns: Dns, domain: str) -> DnsRecord:
     records = [text for text in dns.txt(domain) if _is_spf(text)]
     listed = " | ".join(records)
     if not records:
-        return DnsRecord("TXT", domain, SPF, note="It is missing.")
+        return DnsRecord("TXT", domain, SPF)
     if len(records) > 1:
         return DnsRecord(
             "TXT",
