@@ -28,12 +28,24 @@ class RightsForm(forms.Form):
     region = forms.ChoiceField(
         label="AWS Region",
         error_messages={
+            "required": sentence(
+                "Choose the region.", "It is the one in which From is verified."
+            ),
             "invalid_choice": sentence(
                 "Amazon SES has no such region.", "Choose one from the list."
-            )
+            ),
         },
     )
-    from_email = AddressField(label="From Email", required=False)
+    from_email = AddressField(
+        label="From Email",
+        help_text="The rights are for this one sender.",
+        error_messages={
+            "required": sentence(
+                "Say who the mail is from.", "The key may send as nobody else."
+            )
+        },
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
     narrow = forms.BooleanField(
         label="Name the sender’s identities instead of every one",
         required=False,
@@ -43,18 +55,21 @@ class RightsForm(forms.Form):
 
     def __init__(self, data: Any, *, stored: SesSettings) -> None:
         self.stored = stored
-        place = Place.of(stored)
         initial = {
             "feature": list(USUAL),
-            "region": place.region,
-            "from_email": place.from_email,
-            "narrow": place.is_narrow,
+            "region": stored.region,
+            "from_email": stored.from_email,
+            "narrow": Place.of(stored).is_narrow,
         }
-        # Nothing chosen yet: what is usual, as if it had been chosen
-        super().__init__(data or initial, initial=initial)
+        if not data and stored.region and stored.from_email:
+            # What is usual, as if it had been chosen
+            data = initial
+        super().__init__(data or None, initial=initial)
         field = self.fields["region"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [(code, f"{label}, {code}") for code, label in regions()]
+        if not stored.region:
+            field.choices = [("", "Choose …"), *field.choices]
 
     @property
     def features(self) -> list[Feature]:

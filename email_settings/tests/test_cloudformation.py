@@ -6,7 +6,8 @@ from typing import Any
 
 import boto3
 import pytest
-from cfnlint import ManualArgs, lint
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
 
 from email_settings.models import SesSettings
 from email_settings.provisioning import cloudformation

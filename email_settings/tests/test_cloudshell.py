@@ -91,7 +91,8 @@ def said(output: str) -> Mapping[str, str]:
 @pytest.mark.parametrize("choice", EVERY_CHOICE)
 def test_shellcheck_finds_nothing(choice: tuple[Feature, ...], tmp_path: Path) -> None:
     files = []
-    for number, values in enumerate(({}, {"account_id": ""}, {"is_sandbox": False})):
+    others: list[dict[str, Any]] = [{}, {"account_id": ""}, {"is_sandbox": False}]
+    for number, values in enumerate(others):
         file = tmp_path / f"{number}.sh"
         file.write_text(written(choice, **values))
         files.append(file)

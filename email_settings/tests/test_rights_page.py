@@ -6,7 +6,6 @@ import re
 from urllib.parse import urlencode
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -16,6 +15,7 @@ from email_settings.tests.builders import ACCESS_KEY_ID, SECRET, make_settings
 
 pytestmark = pytest.mark.django_db
 
+SENDER = "help@larkfield.example"
 HOSTILE = '"\'`$(id)`<script>alert(1)</script>"@larkfield.example'
 
 
@@ -44,24 +44,30 @@ def test_the_usual_rights_stand_there_without_asking(panel: Client) -> None:
     assert "help@larkfield.example" in pasted(show(panel))
 
 
-def test_before_anything_is_saved_there_is_something_to_begin_with(
+def test_before_anything_is_saved_region_and_sender_are_asked_for(
     panel: Client,
 ) -> None:
-    assert "TicketFlowSend" in pasted(show(panel))
-    assert "Come back when a key is saved" in show(panel)
+    page = show(panel)
+    assert "rights-text" not in page
+    assert "Error: " not in page
+    page = show(panel, feature="send", region="eu-west-1", from_email=SENDER)
+    assert "TicketFlowSend" in pasted(page)
+    assert "Come back when a key is saved" in page
 
 
 @pytest.mark.parametrize("feature", Feature)
 def test_each_right_can_be_chosen_alone(panel: Client, feature: Feature) -> None:
-    page = show(panel, feature=feature.value, region="eu-west-2")
+    page = show(panel, feature=feature.value, region="eu-west-2", from_email=SENDER)
     [statement] = json.loads(pasted(page))["Statement"]
     assert statement["Action"] == list(FEATURES[feature].actions)
     assert "eu-west-2" in page
 
 
 def test_changing_its_own_key_carries_its_warning(panel: Client) -> None:
+    make_settings()
     assert "A stolen key could then make keys" not in show(panel)
-    page = show(panel, feature=["send", "rotation"], region="eu-west-1")
+    chosen = ["send", "rotation"]
+    page = show(panel, feature=chosen, region="eu-west-1", from_email=SENDER)
     assert "A stolen key could then make keys" in page
     assert html.escape(FEATURES[Feature.ROTATION].warning) in page
 
@@ -70,6 +76,7 @@ def test_changing_its_own_key_carries_its_warning(panel: Client) -> None:
 def test_every_way_says_that_the_key_needs_no_right_to_set_up(
     panel: Client, way: str
 ) -> None:
+    make_settings()
     page = show(panel, way)
     assert "The running key never needs rights to set things up" in page
     assert pasted(page)
@@ -78,10 +85,12 @@ def test_every_way_says_that_the_key_needs_no_right_to_set_up(
 @pytest.mark.parametrize(
     "chosen",
     [
-        {"feature": "everything", "region": "eu-west-1"},
-        {"region": "eu-west-1"},
-        {"feature": "send", "region": "xx-nowhere-1"},
-        {"feature": "send", "region": "eu-west-1'; rm -rf ~"},
+        {"feature": "everything", "region": "eu-west-1", "from_email": SENDER},
+        {"region": "eu-west-1", "from_email": SENDER},
+        {"feature": "send", "from_email": SENDER},
+        {"feature": "send", "region": "eu-west-1"},
+        {"feature": "send", "region": "xx-nowhere-1", "from_email": SENDER},
+        {"feature": "send", "region": "eu-west-1'; rm -rf ~", "from_email": SENDER},
         {"feature": "send", "region": "eu-west-1", "from_email": "no address"},
     ],
 )
@@ -114,32 +123,22 @@ def test_no_key_is_in_any_of_it(panel: Client) -> None:
         assert ACCESS_KEY_ID not in page
 
 
-def download(panel: Client, name: str) -> HttpResponse:
-    query = urlencode(
-        {"feature": ["send", "events"], "region": "eu-west-3"}, doseq=True
-    )
-    response = panel.get(f"{reverse(f'email_settings:{name}')}?{query}")
-    assert isinstance(response, HttpResponse)
-    return response
-
-
 def test_the_files_are_what_the_page_shows(panel: Client) -> None:
-    script, template = (
-        download(panel, "rights-script"),
-        download(panel, "rights-template"),
-    )
-    assert script["Content-Disposition"] == 'attachment; filename="ticketflow-ses.sh"'
-    assert template["Content-Disposition"] == (
-        'attachment; filename="ticketflow-ses.json"'
-    )
-    chosen = {"feature": ["send", "events"], "region": "eu-west-3"}
-    assert (
-        script.content.decode().strip()
-        == pasted(show(panel, "script", **chosen)).strip()
-    )
-    assert json.loads(template.content) == json.loads(
-        pasted(show(panel, "template", **chosen))
-    )
+    chosen = {
+        "feature": ["send", "events"],
+        "region": "eu-west-3",
+        "from_email": SENDER,
+    }
+    for name, way, file in (
+        ("rights-script", "script", "ticketflow-ses.sh"),
+        ("rights-template", "template", "ticketflow-ses.json"),
+    ):
+        url = reverse(f"email_settings:{name}")
+        response = panel.get(f"{url}?{urlencode(chosen, doseq=True)}")
+        assert response["Content-Disposition"] == f'attachment; filename="{file}"'
+        text = response.content.decode()
+        assert "eu-west-3" in text
+        assert text.strip() == pasted(show(panel, way, **chosen)).strip()
 
 
 def test_looking_changes_nothing(panel: Client) -> None:
