@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from environ import Env
 
-from email_settings.models import OutboxMessage
+from email_settings.models import Lane, OutboxMessage
 from email_settings.tests.faults.plan import Plan
 from email_settings.tests.workers import Site
 from ticketflow.tests.processes import wait_until
@@ -118,11 +118,14 @@ class FaultSite(Site):
         del connections[self.alias]
         del connections.databases[self.alias]
 
-    def put(self, count: int, *, recipient: str = REQUESTER) -> list[str]:
+    def put(
+        self, count: int, *, recipient: str = REQUESTER, lane: Lane = Lane.NOTICE
+    ) -> list[str]:
         """Put so many messages in the outbox without waking anybody; return their uids."""
         messages = [
             OutboxMessage(
                 kind="ticket_received",
+                lane=lane,
                 recipient=recipient,
                 subject=f"Mail {number}",
                 text_body="Hello\n",

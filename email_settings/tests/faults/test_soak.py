@@ -1,15 +1,14 @@
 """Processes are killed at random while mail flows; then everything is added up."""
 
-import json
 import random
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from email_settings.tests.faults import promises
+from email_settings.tests.faults.account import Account
 from email_settings.tests.faults.conftest import REPEATS
 from email_settings.tests.faults.plan import Plan
 from email_settings.tests.faults.ses_log import SesLog
@@ -20,24 +19,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.faults]
 SECONDS = 6 if REPEATS == 1 else 40
 SLOTS = 8
 PLAN = Plan(slots=SLOTS, lease_seconds=10, sweep_seconds=0.5)
-
-
-@dataclass(frozen=True)
-class Account:
-    """What the authors say they did: each entry is the mails of one transaction."""
-
-    intended: list[list[str]]
-    committed: list[list[str]]
-    undone: list[list[str]]
-
-    @classmethod
-    def read(cls, path: Path) -> "Account":
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-
-        def said(what: str) -> list[list[str]]:
-            return [line["uids"] for line in lines if line["what"] == what]
-
-        return cls(said("intended"), said("committed"), said("undone"))
 
 
 def test_random_kills_lose_and_double_nothing(
