@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from email_settings.delivery import hold
+from email_settings.events import feed
 from email_settings.gateway.queue import host_of_queues
 from email_settings.gateway.regions import partition_of
 from email_settings.models import SesSettings
@@ -106,6 +107,7 @@ def save_connection(*, actor: AbstractBaseUser, values: Connection) -> SesSettin
             *("version", "saved_at", "saved_by"),
         ]
     )
+    feed.begin(row.event_queue_url)
     if row.is_live:
         hold.probe_now()
     transaction.on_commit(nudge_worker, robust=True)

@@ -32,14 +32,12 @@ class Tally:
 
 def take_lease(holder: str, queue_url: str) -> bool:
     """Return whether this worker may read now. One statement decides between all."""
-    EventFeed.objects.get_or_create(pk=EventFeed.ONLY_ID)
+    begin(queue_url)
     now = database_now()
     is_free = Q(lease_until=None) | Q(lease_until__lte=now) | Q(holder=holder)
     is_ours = EventFeed.objects.filter(is_free, pk=EventFeed.ONLY_ID).update(
         holder=holder, lease_until=now + LEASE
     )
-    if is_ours:
-        _begin(queue_url)
     return bool(is_ours)
 
 
@@ -50,8 +48,9 @@ def give_up_lease(holder: str) -> None:
     )
 
 
-def _begin(queue_url: str) -> None:
-    """Forget what another queue has shown."""
+def begin(queue_url: str) -> None:
+    """Let this be the queue that is told about; forget what another one has shown."""
+    EventFeed.objects.get_or_create(pk=EventFeed.ONLY_ID)
     EventFeed.objects.filter(pk=EventFeed.ONLY_ID).exclude(queue_url=queue_url).update(
         queue_url=queue_url,
         began_at=database_now(),

@@ -27,6 +27,7 @@ class FeedStatus:
     """What is known of the events; None for what has not happened."""
 
     is_connected: bool  # the settings name a configuration set and a queue
+    began_at: datetime | None = None  # when this queue was connected
     validated_at: datetime | None = None  # SES's own proof that it reaches the queue
     last_event_at: datetime | None = None  # when the last one came
     last_received_at: datetime | None = None  # when the queue last answered
@@ -41,8 +42,8 @@ class FeedStatus:
 
     def is_silent(self, now: datetime) -> bool:
         """Whether nobody reads the queue: it is asked every 20 seconds."""
-        asked = self.last_received_at
-        return self.is_connected and (asked is None or now - asked > SILENT_AFTER)
+        last = self.last_received_at or self.began_at
+        return self.is_connected and (last is None or now - last > SILENT_AFTER)
 
     @property
     def simulator(self) -> dict[str, tuple[datetime | None, datetime | None]]:
@@ -72,6 +73,7 @@ def feed_status(sender: SesSettings) -> FeedStatus:
         return FeedStatus(is_connected)
     return FeedStatus(
         is_connected=is_connected,
+        began_at=feed.began_at,
         validated_at=feed.validated_at,
         last_event_at=feed.last_event_at,
         last_received_at=feed.asked_at,

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from email_settings.events import feed
+from email_settings.events.connect import Connection, save_connection
 from email_settings.events.feed import Tally
 from email_settings.events.simulator import send_simulator_mails
 from email_settings.events.store import store
@@ -236,6 +237,20 @@ def test_page_says_when_nobody_reads(panel: Client) -> None:
     feed.note_answer(Tally())
     assert "Nobody reads the queue" not in show(panel)
     EventFeed.objects.update(asked_at=timezone.now() - timedelta(minutes=4))
+    assert "Nobody reads the queue" in show(panel)
+
+
+def test_a_queue_that_was_just_saved_is_told_about_before_a_worker_read_it(
+    panel: Client, admin: Any
+) -> None:
+    make_settings()
+    values = Connection("ticketflow-ses", QUEUE)
+    save_connection(actor=admin, values=values)
+    send_simulator_mails(admin)
+    shown = show(panel)
+    assert "Watching for their events" in shown
+    assert "Nobody reads the queue" not in shown
+    EventFeed.objects.update(began_at=timezone.now() - timedelta(minutes=4))
     assert "Nobody reads the queue" in show(panel)
 
 
