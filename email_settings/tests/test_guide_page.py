@@ -45,6 +45,8 @@ def test_headings_get_anchors_and_make_the_contents() -> None:
         ("[b](../README.md)", "<p>b</p>"),
         ("[b](javascript:alert)", "<p>[b](javascript:alert)</p>"),
         ("<script>x</script>", "&lt;script&gt;"),
+        ("    wide", '<pre tabindex="0">'),
+        ("| | b |\n| - | - |\n| c | d |", "<td></td>\n<th>b</th>"),
     ],
 )
 def test_links_lead_somewhere_or_are_words(written: str, shown: str) -> None:

@@ -69,8 +69,9 @@ def render_document(text: str, *, address_of: Callable[[str], str]) -> Document:
         url_relative="pass_through",
         link_rel="noreferrer",
     )
-    # A block that scrolls sideways must be reachable by keyboard.
-    html = html.replace("<pre>", '<pre tabindex="0">')
+    # A block that scrolls sideways must be reachable by keyboard, and a heading of no
+    # words says nothing to a screen reader.
+    html = html.replace("<pre>", '<pre tabindex="0">').replace("<th></th>", "<td></td>")
     return Document(title, mark_safe(html), tuple(headings))  # noqa: S308 - cleaned
 
 

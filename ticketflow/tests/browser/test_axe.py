@@ -173,6 +173,18 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("admin", path("email_settings:settings-go-live")),
     ("admin", path("email_settings:settings-rehearse")),
     ("admin", path("email_settings:test-detail", message("sent"))),
+    ("admin", path("email_settings:guide")),
+    ("admin", path("email_settings:guide-document", "operations")),
+    ("admin", path("email_settings:rights", query="?way=policy")),
+    (
+        "admin",
+        path(
+            "email_settings:rights",
+            query="?feature=rotation&region=eu-west-2&from_email=help@x.example"
+            "&way=template",
+        ),
+    ),
+    ("admin", path("email_settings:rights", query="?region=nowhere")),  # refused
     ("admin", path("email_settings:message-list")),
     ("admin", path("email_settings:message-list", query="?state=held")),
     ("admin", path("email_settings:message-detail", message("failed"))),
