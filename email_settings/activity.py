@@ -34,7 +34,10 @@ HELD = OutboxMessage.State.HELD
 
 # Messages that a page looks through for words, which no index finds: an index of words
 # would make every mail dearer to write, for a search that is rare.
-LOOKED_THROUGH = 20_000
+LOOKED_THROUGH = 10_000
+# More messages than these of a kind or a period are not counted by state, for which
+# each has to be read.
+COUNTED = 2_000
 
 _ADDRESS = re.compile(r"[^\s@]+@[^\s@]*")
 _TICKET = re.compile(r"#\d+")
@@ -166,6 +169,12 @@ class Activity:
 
     def found(self) -> OutboxMessageQuerySet:
         """Return the messages it shows."""
+        if self.kind and self.state == OutboxMessage.State.SENT:
+            # Nearly all of a kind is sent, and what is sent is of a few kinds.
+            return self._in_any_state().besides(state=self.state)
+        if self.kind and self.state:
+            others = replace(self, kind="")
+            return others.found().besides(kind=self.kind)
         found = self._in_any_state()
         return found.in_state(self.state) if self.state else found
 
@@ -222,7 +231,7 @@ def _counts_of_all(status: MailStatus) -> dict[str, int]:
 
 def _counts_of_few(found: OutboxMessageQuerySet) -> dict[str, int] | None:
     """One query over the newest, None when that are not all."""
-    newest = found.newest_first().states_as_shown()[:COUNT_LIMIT]
+    newest = found.newest_first().states_as_shown()[:COUNTED]
     counts = Counter(newest)
     total = counts.total()
-    return None if total == COUNT_LIMIT else {"": total, **counts}
+    return None if total == COUNTED else {"": total, **counts}

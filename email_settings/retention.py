@@ -23,9 +23,11 @@ COUNT_LIMIT = 10_000
 
 def over_and_older_than(days: int) -> OutboxMessageQuerySet:
     """Return what is in a final state and was written more than so many days ago."""
-    return messages().filter(
-        state__in=OutboxMessage.FINAL_STATES,
-        created_at__lt=timezone.now() - timedelta(days=days),
+    # The oldest first by the index of times: nearly all of it is in a final state.
+    return (
+        messages()
+        .filter(created_at__lt=timezone.now() - timedelta(days=days))
+        .besides(state__in=OutboxMessage.FINAL_STATES)
     )
 
 

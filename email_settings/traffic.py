@@ -236,10 +236,10 @@ def _sent_in_a_while(now: datetime) -> _Sent:
     starts = [_first_minute(now) + timedelta(minutes=n) for n in range(MINUTES)]
     spans = [(start, start + timedelta(minutes=1)) for start in starts]
     spans.append((now - timedelta(seconds=RATE_SECONDS), now + timedelta(minutes=1)))
-    # The state is a literal so that SQLite sees that the partial index fits.
+    # Not by state too: SQLite would read all that was ever sent to find the minutes.
     part = f"""
         SELECT %s AS place, count(*) FROM {OutboxMessage._meta.db_table}
-        WHERE state = 'sent' AND sent_at >= %s AND sent_at < %s
+        WHERE sent_at >= %s AND sent_at < %s
     """  # noqa: S608  # the table's name is the model's
     adapt = connection.ops.adapt_datetimefield_value
     parameters = [

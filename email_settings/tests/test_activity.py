@@ -92,6 +92,16 @@ def test_search_finds_recipient_subject_ticket_and_ids(
     assert recipients(shown) == ["hannah@larkfield.example"]
 
 
+@pytest.mark.parametrize("state", ["sent", "failed", "held", "captured"])
+def test_state_and_kind_narrow_together(panel: Client, state: str) -> None:
+    for name, reason in [("sent", ""), ("failed", "expired"), ("held", "key_unknown")]:
+        put(f"{name}@larkfield.example", name, kind="test", reason_code=reason)
+        put(f"other@{name}.example", name, kind="invitation", reason_code=reason)
+    put("captured@larkfield.example", "held", kind="test", reason_code="rehearsal")
+    shown = show(panel, state=state, kind="test")
+    assert recipients(shown) == [f"{state}@larkfield.example"]
+
+
 def test_address_is_found_by_its_beginning_in_any_case(panel: Client) -> None:
     put("Ewa@Larkfield.example")
     put("ewa@larkfield.example.org")

@@ -67,14 +67,18 @@ def outbox() -> None:
             for state in [list(waiting)[number % 5] if number % 50 < 5 else State.SENT]
         ],
     )
-    with connection.cursor() as cursor:
-        cursor.execute(f"ANALYZE {TABLE}")
-    # Unless told, it reads so small a table as a whole.
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {TABLE}")
+    # SQLite plans without statistics: nothing ever makes any.
     make_dear("seqscan", "bitmapscan")
 
 
 def make_dear(*ways: str) -> None:
-    """Have PostgreSQL show whether there is another way than these."""
+    """Have PostgreSQL show whether there is another way than these.
+
+    Unless told, it reads so small a table as a whole.
+    """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             for way in ways:
@@ -150,12 +154,12 @@ def count_old() -> None:
         (claim_held, "outbox_held|outbox_expiring|outbox_state_newest"),
         (oldest_due, "outbox_due"),
         (recovery.give_up_what_expired, "outbox_expiring"),
-        (recovery.call_unknown_what_lost_its_lease, "outbox_leased"),
+        (recovery.call_unknown_what_lost_its_lease, "outbox_state_newest"),
         (used_of_the_quota, "outbox_sent_at"),
         (sent_in_the_last_hour, "outbox_sent_at"),
         (failed_in_the_last_hour, "outbox_state_newest"),
         (remove_old, "outbox_newest"),
-        (count_old, "outbox_newest|outbox_state_newest"),
+        (count_old, "outbox_newest"),
     ],
 )
 def test_workers_find_what_they_look_for(
@@ -167,10 +171,13 @@ def test_workers_find_what_they_look_for(
     assert not [plan for plan in plans if WHOLE.search(plan)]
 
 
-def test_removing_old_mail_sorts_nothing() -> None:
+@pytest.mark.parametrize("action", [claim_due, remove_old])
+def test_first_of_many_are_found_without_sorting_all(
+    action: Callable[[], None],
+) -> None:
     make_dear("sort")
     with explained() as plans:
-        remove_old()
+        action()
     assert not SORTS.search(plans[0])
 
 
