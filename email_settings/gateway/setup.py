@@ -7,9 +7,9 @@ or one after a step that failed, goes on where the first one ended.
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import boto3
 from botocore.config import Config
@@ -21,7 +21,7 @@ from email_settings.gateway.errors import ErrorClass, SendError, problem_for
 from email_settings.gateway.probe import explain_question
 from email_settings.gateway.ses import credentials_of
 from email_settings.gateway.sessions import session_of
-from email_settings.gateway.turns import turn
+from email_settings.gateway.turns import APART, turn
 from email_settings.models import SesSettings
 
 TOTAL_SECONDS = 5.0
@@ -77,6 +77,7 @@ class SenderIdentity:
 class Setup:
     """Works on one account in one region, for 5 seconds. For one button, one thread.
 
+    Use it as a context manager: the turn that it has with SES is given back at the end.
     Its methods raise StepError. Not in a transaction, which would stay open meanwhile.
     """
 
@@ -85,6 +86,14 @@ class Setup:
         self._region = sender.region
         self._ends_at = time.monotonic() + TOTAL_SECONDS
         self._session: boto3.session.Session | None = None
+        self._held = ExitStack()
+        self._next_turn_at: float | None = None  # None before the first
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
 
     # Senders
 
@@ -264,12 +273,45 @@ class Setup:
     def _ask(self, service: str, action: str, operation: str, **values: Any) -> Answer:
         if service != SES:
             return self._call(service, action, operation, values)
-        # SES takes such a call once a second.
-        with self._turn() as is_ours:
-            if not is_ours:
-                error = SendError(problem_for("rate_exceeded"), "No turn in time")
-                raise StepError(action, error)
+        self._take_turn(action)
+        try:
             return self._call(service, action, operation, values)
+        finally:
+            self._next_turn_at = time.monotonic() + APART.total_seconds()
+
+    def _take_turn(self, action: str) -> None:
+        """Wait, as long as there is time, until SES takes the next such call.
+
+        It takes one a second. The turn is kept till the end: between two steps nobody
+        else comes in, and it is over before others may take it for abandoned.
+        """
+        if self._next_turn_at is None:
+            if self._held.enter_context(self._first_turn()):
+                return
+        else:
+            wait = self._next_turn_at - time.monotonic()
+            if wait < self._ends_at - time.monotonic() - LEAST_SECONDS:
+                time.sleep(max(wait, 0))
+                return
+        raise StepError(
+            action, SendError(problem_for("rate_exceeded"), "No turn in time")
+        )
+
+    @contextmanager
+    def _first_turn(self) -> Iterator[bool]:
+        stopping = threading.Event()
+        left = self._ends_at - time.monotonic() - LEAST_SECONDS
+        timer = threading.Timer(max(left, 0), stopping.set)
+        timer.daemon = True
+        timer.start()
+        sender = self._sender
+        whose = sender.account_id or sender.access_key_id or sender.source
+        try:
+            with turn(f"{whose}:{SES}:{self._region}", stopping) as is_ours:
+                timer.cancel()
+                yield is_ours
+        finally:
+            timer.cancel()
 
     def _call(
         self, service: str, action: str, operation: str, values: Mapping[str, Any]
@@ -292,23 +334,6 @@ class Setup:
             problem = problem_for("not_aws", dot_region=f".{self._region}")
             raise StepError(action, SendError(problem, "No request number"))
         return answer
-
-    @contextmanager
-    def _turn(self) -> Iterator[bool]:
-        """Wait for the turn as long as there is time."""
-        stopping = threading.Event()
-        left = self._ends_at - time.monotonic() - LEAST_SECONDS
-        timer = threading.Timer(max(left, 0), stopping.set)
-        timer.daemon = True
-        timer.start()
-        sender = self._sender
-        whose = sender.account_id or sender.access_key_id or sender.source
-        try:
-            with turn(f"{whose}:{SES}:{self._region}", stopping) as is_ours:
-                timer.cancel()
-                yield is_ours
-        finally:
-            timer.cancel()
 
     def _client(self, service: str, left: float) -> Any:
         if self._session is None:

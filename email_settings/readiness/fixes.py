@@ -93,7 +93,8 @@ def create_identity(sender: SesSettings, name: str) -> IdentityMade:
     Raises FixError.
     """
     try:
-        made = Setup(sender).create_identity(name)
+        with Setup(sender) as setup:
+            made = setup.create_identity(name)
     except StepError as error:
         raise _refusal(sender, error, f"{name} was not created.") from error
     finally:
@@ -133,7 +134,8 @@ def set_mail_from(sender: SesSettings, domain: str) -> MailFromSet:
     own = domain_of(sender.from_email)
     identities = [name for name in with_parents(own) if domain.endswith(f".{name}")]
     try:
-        identity = Setup(sender).set_mail_from(identities, domain)
+        with Setup(sender) as setup:
+            identity = setup.set_mail_from(identities, domain)
     except StepError as error:
         raise _refusal(sender, error, f"{domain} was not set.") from error
     finally:
@@ -161,9 +163,10 @@ def request_production(
     Raises AlreadyAskedError and FixError.
     """
     try:
-        Setup(sender).request_production(
-            website=website, use_case=use_case, contacts=contacts
-        )
+        with Setup(sender) as setup:
+            setup.request_production(
+                website=website, use_case=use_case, contacts=contacts
+            )
     except StepError as error:
         if error.code == "ConflictException":
             raise AlreadyAskedError(
@@ -210,7 +213,8 @@ def connect_events(sender: SesSettings, *, actor: AbstractBaseUser) -> SesSettin
     """
     place = Place.of(sender)
     try:
-        topic_arn, queue_url = _make_feed(Setup(sender), place)
+        with Setup(sender) as setup:
+            topic_arn, queue_url = _make_feed(setup, place)
     except StepError as error:
         raise _refusal(sender, error, "Events are not connected.") from error
     made = Connection(place.names.configuration_set, queue_url, topic_arn)
