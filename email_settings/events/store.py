@@ -7,13 +7,15 @@ and the fate of a mail is always drawn anew from all of its rows while it is loc
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from email_settings.delivery import doubt
+from email_settings.delivery.bulk import update_rows
 from email_settings.events.fate import fate_of
 from email_settings.events.feed import Tally
 from email_settings.events.parse import LONGEST_RAW, Told, mark_of, read, storable
@@ -26,6 +28,7 @@ MATCHED_WITHIN = timedelta(hours=24)
 # What belongs to no mail of ours says something to an admin for a while only.
 KEPT_WITHOUT_A_MAIL = timedelta(days=30)
 MATCHED_AT_ONCE = 500
+FATE = ("fate", "fate_at", "fate_detail")
 
 _OUTAGES = (OperationalError, InterfaceError)
 
@@ -50,8 +53,7 @@ def store(bodies: Sequence[str], *, installation: uuid.UUID) -> Tally:
         elif reading.told:
             tally.events += 1
             told += reading.told
-    for message_pk, about in _by_message(told).items():
-        tally.unreadable += _keep_or_set_aside(message_pk, about)
+    tally.unreadable += _keep_or_set_aside(_by_message(told))
     return tally
 
 
@@ -71,11 +73,11 @@ def match_late() -> int:
     for event in events:
         if owner := owners.get(event.ses_message_id):
             by_message[owner].append(event.pk)
-    for message_pk, pks in sorted(by_message.items()):
+    for message_pk, pks in by_message.items():
         with transaction.atomic():
-            if message := _locked(message_pk):
+            for message in _locked([message_pk], waits=True).values():
                 DeliveryEvent.objects.filter(pk__in=pks).update(message=message)
-                _draw_fate(message)
+                _draw_fates([message])
     unmatched.filter(received_at__lt=now - KEPT_WITHOUT_A_MAIL).delete()
     return sum(map(len, by_message.values()))
 
@@ -84,15 +86,21 @@ def _is_foreign(told: Sequence[Told], installation: uuid.UUID) -> bool:
     return bool(told) and told[0].installation not in {"", installation.hex}
 
 
-def _by_message(told: Iterable[Told]) -> dict[int | None, list[Told]]:
-    """Return the events by the mail that they are about, None for none that we know."""
-    told = list(told)
-    by_attempt = dict(
-        DeliveryAttempt.objects.filter(
-            uid__in={one.attempt_uid for one in told if one.attempt_uid}
-        ).values_list("uid", "message_id")
-    )
-    rest = [one for one in told if one.attempt_uid not in by_attempt]
+@dataclass
+class About:
+    """What was told about one mail."""
+
+    told: list[Told] = field(default_factory=list)
+    attempts: dict[uuid.UUID, DeliveryAttempt] = field(default_factory=dict)
+
+
+# By the mail, None for one that we do not know
+ByMessage = Mapping[int | None, About]
+
+
+def _by_message(told: Sequence[Told]) -> ByMessage:
+    attempts = _attempts({one.attempt_uid for one in told if one.attempt_uid})
+    rest = [one for one in told if one.attempt_uid not in attempts]
     by_uid: dict[uuid.UUID, int] = {}
     by_ses_id: dict[str, int] = {}
     if rest:
@@ -101,15 +109,24 @@ def _by_message(told: Iterable[Told]) -> dict[int | None, list[Told]]:
             OutboxMessage.objects.filter(uid__in=uids).values_list("uid", "pk")
         )
         by_ses_id = _messages_by_ses_id({one.ses_message_id for one in rest})
-    found: dict[int | None, list[Told]] = defaultdict(list)
+    found: dict[int | None, About] = defaultdict(About)
     for one in told:
-        message_pk = (
-            (by_attempt.get(one.attempt_uid) if one.attempt_uid else None)
-            or (by_uid.get(one.message_uid) if one.message_uid else None)
-            or by_ses_id.get(one.ses_message_id)
-        )
-        found[message_pk].append(one)
+        attempt = attempts.get(one.attempt_uid) if one.attempt_uid else None
+        if attempt:
+            about = found[attempt.message_id]
+            about.attempts[attempt.uid] = attempt
+        else:
+            by_tag = by_uid.get(one.message_uid) if one.message_uid else None
+            about = found[by_tag or by_ses_id.get(one.ses_message_id)]
+        about.told.append(one)
     return found
+
+
+def _attempts(uids: set[uuid.UUID]) -> dict[uuid.UUID, DeliveryAttempt]:
+    attempts = DeliveryAttempt.objects.filter(uid__in=uids).only(
+        "uid", "message_id", "started_at", "outcome"
+    )
+    return {attempt.uid: attempt for attempt in attempts}
 
 
 def _messages_by_ses_id(ses_ids: set[str]) -> dict[str, int]:
@@ -120,41 +137,66 @@ def _messages_by_ses_id(ses_ids: set[str]) -> dict[str, int]:
     )
 
 
-def _keep_or_set_aside(message_pk: int | None, told: Sequence[Told]) -> int:
-    """Keep them and return 0, or set them aside and return how many."""
+def _keep_or_set_aside(found: ByMessage) -> int:
+    """Keep all, and set aside what can't be kept; return how many that are."""
     try:
-        _keep(message_pk, told)
+        left = _keep(found)
+    except _OUTAGES:
+        raise
+    except Exception:
+        logger.exception("events: a batch could not be kept, trying mail by mail")
+        left = found
+    return sum(_keep_alone(message_pk, about) for message_pk, about in left.items())
+
+
+def _keep_alone(message_pk: int | None, about: About) -> int:
+    try:
+        _keep({message_pk: about}, waits=True)
     except _OUTAGES:
         raise
     except Exception as error:
         # Whatever it was, it must not keep the events behind it waiting for ever.
-        logger.exception("events: %s events could not be kept, set aside", len(told))
-        for one in told:
+        logger.exception("events: %s could not be kept, set aside", len(about.told))
+        for one in about.told:
             _set_aside(one.raw, f"It could not be kept: {type(error).__name__}.")
-        return len(told)
+        return len(about.told)
     return 0
 
 
 @transaction.atomic
-def _keep(message_pk: int | None, told: Sequence[Told]) -> None:
-    message = _locked(message_pk) if message_pk else None
+def _keep(found: ByMessage, *, waits: bool = False) -> ByMessage:
+    """Keep the events and draw the fates of their mails, all or nothing.
+
+    Returns those of mails that somebody else holds just now. With `waits` it waits for
+    them, which is for one mail at a time: whoever waits for one while it holds others
+    may be waited for.
+    """
+    messages = _locked([pk for pk in found if pk], waits=waits)
+    left: dict[int | None, About] = {}
+    if not waits:
+        left = {pk: found[pk] for pk in found if pk and pk not in messages}
+    kept = {pk: about for pk, about in found.items() if pk not in left}
     now = timezone.now()
-    DeliveryEvent.objects.bulk_create(
-        [_row(one, message, now) for one in told], ignore_conflicts=True
-    )
-    if message is None:
-        return
-    _resolve_doubt(message, told, now)
-    _draw_fate(message)
+    rows = [
+        _row(one, messages.get(pk or 0), now)
+        for pk, about in kept.items()
+        for one in about.told
+    ]
+    # In one order, so that two who keep the same do not wait for each other.
+    rows.sort(key=lambda row: (row.ses_message_id, row.kind, row.recipient, row.mark))
+    DeliveryEvent.objects.bulk_create(rows, ignore_conflicts=True)
+    for pk, message in messages.items():
+        _resolve_doubt(message, found[pk], now)
+    _draw_fates(messages.values())
+    return left
 
 
-def _locked(message_pk: int) -> OutboxMessage | None:
-    """Return the mail, which nobody else draws a fate for until the transaction ends."""
+def _locked(pks: Sequence[int], *, waits: bool) -> dict[int, OutboxMessage]:
+    """Return the mails that nobody else draws a fate for until the transaction ends."""
     return (
-        OutboxMessage.objects.select_for_update(no_key=True)
-        .only("pk", "state", "fate", "fate_at", "fate_detail")
-        .filter(pk=message_pk)
-        .first()
+        OutboxMessage.objects.select_for_update(no_key=True, skip_locked=not waits)
+        .only("pk", "state", *FATE)
+        .in_bulk(pks)
     )
 
 
@@ -174,42 +216,39 @@ def _row(one: Told, message: OutboxMessage | None, now: datetime) -> DeliveryEve
     )
 
 
-def _resolve_doubt(message: OutboxMessage, told: Sequence[Told], now: datetime) -> None:
+def _resolve_doubt(message: OutboxMessage, about: About, now: datetime) -> None:
     """Take note that Amazon SES accepted the attempts that the events name."""
-    times: dict[uuid.UUID, datetime] = {}
-    ses_ids: dict[uuid.UUID, str] = {}
-    for one in told:
-        if one.attempt_uid and one.ses_message_id:
-            ses_ids[one.attempt_uid] = one.ses_message_id
-            at = one.happened_at or now
-            times[one.attempt_uid] = min(at, times.get(one.attempt_uid, now))
-    if not times:
-        return
-    attempts = DeliveryAttempt.objects.filter(message=message, uid__in=times)
-    for uid, started_at, outcome in attempts.values_list(
-        "uid", "started_at", "outcome"
-    ):
-        is_known = outcome == DeliveryAttempt.Outcome.ACCEPTED
+    for uid, attempt in about.attempts.items():
+        is_known = attempt.outcome == DeliveryAttempt.Outcome.ACCEPTED
         if is_known and message.state != OutboxMessage.State.UNKNOWN:
             continue
+        told = [one for one in about.told if one.attempt_uid == uid]
+        ses_id = next((one.ses_message_id for one in told if one.ses_message_id), "")
+        if not ses_id:
+            continue
+        at = min([one.happened_at for one in told if one.happened_at] or [now])
         doubt.resolve_as_sent(
             attempt_uid=uid,
-            ses_message_id=ses_ids[uid],
-            # Not before it was tried, whatever the clock over there says.
-            at=max(started_at, times[uid]),
+            ses_message_id=ses_id,
+            # Neither before it was tried nor yet to come, whatever the clock over there.
+            at=max(attempt.started_at, min(at, now)),
         )
 
 
-def _draw_fate(message: OutboxMessage) -> None:
-    verdict = fate_of(DeliveryEvent.objects.filter(message=message))
-    if verdict is None:
-        return
-    drawn = (verdict.fate, verdict.at, verdict.detail)
-    if drawn == (message.fate, message.fate_at, message.fate_detail):
-        return
-    OutboxMessage.objects.filter(pk=message.pk).update(
-        fate=verdict.fate, fate_at=verdict.at, fate_detail=verdict.detail
-    )
+def _draw_fates(messages: Iterable[OutboxMessage]) -> None:
+    """Write what became of these mails, by all that was ever told about each."""
+    events = defaultdict(list)
+    for event in DeliveryEvent.objects.filter(message__in=list(messages)):
+        events[event.message_id].append(event)
+    changed = []
+    for message in messages:
+        verdict = fate_of(events[message.pk])
+        if verdict is None:
+            continue
+        drawn = (verdict.fate, verdict.at, verdict.detail)
+        if drawn != (message.fate, message.fate_at, message.fate_detail):
+            changed.append(dict(zip(("id", *FATE), (message.pk, *drawn), strict=True)))
+    update_rows(OutboxMessage, changed, match=["id"])
 
 
 def _set_aside(text: str, why: str) -> None:

@@ -180,11 +180,11 @@ def test_while_the_database_is_away_nothing_is_deleted(
     put(url, body(said.send(a_mail(1))))
     keep, tries = store_module._keep, []
 
-    def away_twice(*arguments: Any) -> None:
+    def away_twice(*arguments: Any) -> Any:
         tries.append(left(url))
         if len(tries) < 3:
             raise OperationalError("server closed the connection")
-        keep(*arguments)
+        return keep(*arguments)
 
     monkeypatch.setattr(store_module, "_keep", away_twice)
     monkeypatch.setattr(poller_module, "FIRST_PAUSE", 0.01)

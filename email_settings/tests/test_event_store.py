@@ -311,10 +311,10 @@ def test_event_that_the_database_refuses_is_set_aside(
     good, bad = sent(), sent()
     keep = store_module._keep
 
-    def refuse(message_pk: int | None, told: Any) -> None:
-        if message_pk == bad.pk:
+    def refuse(found: Any, **options: Any) -> Any:
+        if bad.pk in found:
             raise DataError("value too long")
-        keep(message_pk, told)
+        return keep(found, **options)
 
     monkeypatch.setattr(store_module, "_keep", refuse)
     tally = tell(said.delivery(about(bad)), said.delivery(about(good)))
@@ -328,7 +328,7 @@ def test_event_that_the_database_refuses_is_set_aside(
 def test_while_the_database_is_away_nothing_is_set_aside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def away(*arguments: Any) -> None:
+    def away(*arguments: Any, **options: Any) -> None:
         raise OperationalError("server closed the connection")
 
     monkeypatch.setattr(store_module, "_keep", away)
