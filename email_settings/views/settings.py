@@ -12,9 +12,11 @@ from django.views.decorators.http import require_http_methods
 
 from email_settings import services
 from email_settings.forms import SettingsForm, TestMailForm
+from email_settings.key_age import KeyAge
 from email_settings.models import SesSettings
 from email_settings.pacing import effective_rate, whole_rate
 from email_settings.quota import Quota
+from email_settings.roles import trust_policy
 from email_settings.services import SettingsRefusedError
 from email_settings.views.checklist import panel_of
 from ticketflow.errors import DomainError
@@ -82,6 +84,8 @@ def _page(
         "refusal": refusal,
         "what_stays": _what_stays(stored),
         "pace": _pace(stored) if stored.is_configured else "",
+        "trust_policy": trust_policy(stored),
+        "key_age": KeyAge.of(stored),
         "panel": panel_of(stored),
         "test_form": TestMailForm(
             initial={"recipient": request.user.get_username()}, auto_id="test_%s"
