@@ -1,6 +1,8 @@
 """The cast: who the tests are about."""
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from accounts.models import Role, User
 from email_settings.models import Brand
@@ -9,6 +11,12 @@ from tickets.models import Queue
 pytest_plugins = ["ticketflow.tests.services"]
 
 PASSWORD = "correct horse battery"
+
+# How long an example takes says how busy the machine is with the other tests.
+hypothesis_settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("busy machine")
 
 
 def make_user(email: str, name: str, role: Role) -> User:
