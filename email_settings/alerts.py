@@ -20,6 +20,7 @@ from django.utils.timesince import timesince
 
 from email_settings import outbox
 from email_settings.gateway.errors import recall
+from email_settings.key_age import DUE_DAYS, KeyAge
 from email_settings.models import Lane, OutboxMessage, SesSettings
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,9 @@ DOUBT_TOLD_EVERY = timedelta(hours=1)
 WAS_HELD = "alert_held"
 QUOTA = "alert_quota"
 IN_DOUBT = "alert_doubt"
+KEY_OLD = "alert_key_old"
 # The kinds of mail that are alerts themselves: what becomes of them raises no alert.
-KINDS = (WAS_HELD, QUOTA, IN_DOUBT)
+KINDS = (WAS_HELD, QUOTA, IN_DOUBT, KEY_OLD)
 
 _HEADERS = {
     "Auto-Submitted": "auto-generated",
@@ -115,6 +117,24 @@ def mails_in_doubt(count: int) -> None:
     if OutboxMessage.objects.filter(kind=IN_DOUBT, created_at__gt=told_since).exists():
         return
     _tell(IN_DOUBT, {"count": count})
+
+
+def key_is_old(settings: SesSettings, age: KeyAge) -> None:
+    """Tell the admins that it is time for a new access key. Needs a transaction.
+
+    For the one caller that noted that they were told of this key.
+    """
+    _tell(
+        KEY_OLD,
+        {
+            "days": age.days,
+            "due_days": DUE_DAYS,
+            "hint": settings.key_hint,
+            "since": moment(age.since),
+            "is_aws_word": age.is_aws_word,
+            "rotation_url": _url("email_settings:rotation"),
+        },
+    )
 
 
 def moment(at: datetime) -> str:

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from email_settings.models import OutboxMessage, SesSettings
+from email_settings.models import KeyRotation, OutboxMessage, SesSettings
 from ticketflow.errors import DomainError
 from ticketflow.lib import encryption
 
@@ -155,6 +155,22 @@ def read_secret(settings_row: SesSettings) -> Secret:
     return Secret(encryption.decrypt(stored, context=_settings_context()))
 
 
+def put_aside(rotation: KeyRotation, field: str, secret: Secret) -> None:
+    """Put a secret, encrypted, into a field of the rotation, which the caller saves.
+
+    Raises encryption.EncryptionError when there is no usable key file.
+    """
+    context = _rotation_context(rotation, field)
+    setattr(rotation, field, encryption.encrypt(secret.reveal(), context=context))
+
+
+def put_aside_of(rotation: KeyRotation, field: str) -> Secret:
+    """Return a secret that was put aside. Raises encryption.EncryptionError."""
+    stored: str = getattr(rotation, field)
+    context = _rotation_context(rotation, field)
+    return Secret(encryption.decrypt(stored, context=context))
+
+
 def ensure_key_file() -> None:
     """Make the key file if there is none, unless something stored needs the lost one.
 
@@ -172,7 +188,13 @@ def is_a_key_needed() -> bool:
     return (
         SesSettings.objects.exclude(secret_access_key_encrypted="").exists()
         or sealed_messages().exists()
+        or rotations_with_secrets().exists()
     )
+
+
+def rotations_with_secrets() -> QuerySet[KeyRotation]:
+    """Return the rotations that keep a secret: those that are not over."""
+    return KeyRotation.objects.exclude(old_secret_encrypted="", new_secret_encrypted="")
 
 
 def sealed_messages() -> QuerySet[OutboxMessage]:
@@ -247,10 +269,17 @@ class Sealed:
         return encryption.encrypt(plaintext, context=self.context)
 
 
-def sealed_in(row: SesSettings | OutboxMessage) -> list[Sealed]:
+# What keeps something encrypted
+SealedRow = SesSettings | OutboxMessage | KeyRotation
+
+
+def sealed_in(row: SealedRow) -> list[Sealed]:
     """Return what the row keeps encrypted."""
     if isinstance(row, SesSettings):
         fields = {"secret_access_key_encrypted": _settings_context()}
+    elif isinstance(row, KeyRotation):
+        names = ["old_secret_encrypted", "new_secret_encrypted"]
+        fields = {name: _rotation_context(row, name) for name in names}
     else:
         names = ["text_body", "html_body"] if row.is_secret else []
         fields = {name: _body_context(row, name) for name in names}
@@ -276,6 +305,10 @@ def _open(message: OutboxMessage, field: str) -> str:
 
 def _settings_context() -> str:
     return f"email_settings.SesSettings|secret_access_key|{SesSettings.ONLY_ID}"
+
+
+def _rotation_context(rotation: KeyRotation, field: str) -> str:
+    return f"email_settings.KeyRotation|{field}|{rotation.uid}"
 
 
 def _body_context(message: OutboxMessage, field: str) -> str:

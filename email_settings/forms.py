@@ -454,6 +454,67 @@ def _initial(stored: SesSettings) -> dict[str, str | float | None]:
     }
 
 
+class NewKeyForm(forms.Form):
+    """Both parts of the key that takes the place of the one in use."""
+
+    use_required_attribute = False
+
+    access_key_id = PastedField(
+        label="AWS Access Key ID",
+        max_length=128,
+        error_messages={
+            "required": sentence(
+                "Paste the Access Key ID.", "It has 20 characters and starts with AKIA."
+            )
+        },
+        widget=forms.TextInput(
+            attrs={
+                "class": "input-mono",
+                "autocomplete": "off",
+                "autocapitalize": "characters",
+                "spellcheck": "false",
+            }
+        ),
+    )
+    secret_access_key = PastedField(
+        label="AWS Secret Access Key",
+        max_length=256,
+        help_text="It is encrypted before it is saved, and nobody can read it back.",
+        error_messages={
+            "required": sentence(
+                "Paste the Secret Access Key.",
+                "AWS shows it once, when the access key is created.",
+            )
+        },
+        widget=forms.PasswordInput(
+            attrs={
+                "class": "input-mono",
+                "autocomplete": "new-password",
+                "spellcheck": "false",
+            }
+        ),
+    )
+
+    def clean_access_key_id(self) -> str:
+        value: str = self.cleaned_data["access_key_id"]
+        check_access_key_id(value)
+        return value
+
+    @sensitive_variables("value")
+    def clean_secret_access_key(self) -> Secret:
+        value: str = self.cleaned_data["secret_access_key"]
+        check_secret(value)
+        return Secret(value)
+
+    def forget_secret(self) -> None:
+        """Drop a secret from a form that is shown again, wherever it was pasted."""
+        key_id = self.data.get("access_key_id", "")
+        if len(_INVISIBLE.sub("", key_id)) >= SECRET_LENGTH:
+            self.data = {**dict(self.data.items()), "access_key_id": ""}
+        if self.data.get("secret_access_key"):
+            self.add_error("secret_access_key", sentence(*PASTE_AGAIN))
+
+
 class TestMailForm(forms.Form):
     """Where the test e-mail goes."""
 

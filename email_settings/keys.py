@@ -7,7 +7,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from email_settings.credentials import Sealed, sealed_in, sealed_messages
+from email_settings.credentials import (
+    Sealed,
+    SealedRow,
+    rotations_with_secrets,
+    sealed_in,
+    sealed_messages,
+)
 from email_settings.models import OutboxMessage, SesSettings
 from ticketflow.errors import DomainError
 from ticketflow.lib import encryption
@@ -86,7 +92,7 @@ def reseal_all() -> Resealed:
 
 
 @transaction.atomic
-def reseal(row: SesSettings | OutboxMessage) -> int:
+def reseal(row: SealedRow) -> int:
     """Encrypt what the row keeps now with the first key; return how many values.
 
     Raises encryption.EncryptionError when a value can't be read.
@@ -128,9 +134,10 @@ def _ids_in_file() -> list[str]:
     return encryption.key_ids() if encryption.has_key_file() else []
 
 
-def _rows() -> Iterator[SesSettings | OutboxMessage]:
+def _rows() -> Iterator[SealedRow]:
     """Yield every row that keeps something encrypted, few at a time."""
     yield from SesSettings.objects.exclude(secret_access_key_encrypted="")
+    yield from rotations_with_secrets()
     # By their ids and not through one open cursor: between two batches rows are changed.
     last_id = 0
     while batch := _messages_after(last_id):
@@ -147,6 +154,6 @@ def _messages_after(last_id: int) -> list[OutboxMessage]:
     )
 
 
-def _behind(row: SesSettings | OutboxMessage) -> list[Sealed]:
+def _behind(row: SealedRow) -> list[Sealed]:
     first = encryption.current_key_id()
     return [sealed for sealed in sealed_in(row) if sealed.key_id != first]

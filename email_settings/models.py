@@ -546,3 +546,102 @@ class ReadinessLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key}: {self.said or 'not checked'}"
+
+
+class KeyRotation(models.Model):
+    """One change of the access key, step by step. Only rotation/ changes it.
+
+    The secret that is not in use is kept here, encrypted, until the end: the new one
+    before the switch, the old one after it.
+    """
+
+    class Step(models.TextChoices):
+        CREATE = "create"  # the worker has AWS make the new key
+        PASTE = "paste"  # a person makes it and pastes both parts
+        TRY = "try"  # whose it is, and what it may do
+        TEST = "test"  # a test e-mail is sent with it
+        SWITCH = "switch"  # it takes the place of the old one
+        WATCH = "watch"  # until nobody uses the old one any more
+        DISABLE = "disable"  # the old one is switched off
+        REST = "rest"  # and stays so for a day
+        DELETE = "delete"  # then it is deleted
+        BACK = "back"  # the old one takes its place again
+        CLEAN = "clean"  # the new one is taken out of AWS
+        DONE = "done"
+        UNDONE = "undone"  # the old key is in use, as before
+        OVERTAKEN = "overtaken"  # somebody saved another key meanwhile
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    step = models.CharField(max_length=12, choices=Step.choices, default=Step.CREATE)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+    is_open = models.BooleanField(default=True)  # at most one is
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    old_key_id = models.CharField(max_length=128)
+    old_secret_encrypted = models.TextField(blank=True)
+    old_key_since = models.DateTimeField(null=True, blank=True)
+    old_key_created_at = models.DateTimeField(null=True, blank=True)
+    old_user = models.CharField(max_length=64, blank=True)  # of IAM
+    new_key_id = models.CharField(max_length=128, blank=True)
+    new_secret_encrypted = models.TextField(blank=True)
+    new_user = models.CharField(max_length=64, blank=True)
+    is_ours = models.BooleanField(default=False)  # TicketFlow had the new key made
+
+    # The keys of the user just before CreateAccessKey; null before that was asked
+    keys_before = models.JSONField(null=True, blank=True)
+    to_drop = models.CharField(max_length=128, blank=True)  # an orphan, if one says so
+    accepted = models.JSONField(default=list, blank=True)  # codes of problems
+    test_message = models.ForeignKey(
+        OutboxMessage,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    retry_until = models.DateTimeField(null=True, blank=True)  # IAM is slow to tell
+    last_attempt_id = models.BigIntegerField(default=0)  # before the switch
+    switched_at = models.DateTimeField(null=True, blank=True)
+    off_at = models.DateTimeField(null=True, blank=True)
+    back_wanted_at = models.DateTimeField(null=True, blank=True)
+    back_wanted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    # What stands in the way, as texts: {"code", "title", "why", "fix", "words"}
+    problem = models.JSONField(default=dict, blank=True)
+    next_at = models.DateTimeField(null=True, blank=True)  # null waits for a person
+    claim_token = models.CharField(max_length=32, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_open"], condition=Q(is_open=True), name="rotation_one_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"rotation of the access key, {self.step}"
+
+
+class KeyRotationEntry(models.Model):
+    """A line in the trail of a rotation: who did what, and when. Never changed."""
+
+    rotation = models.ForeignKey(
+        KeyRotation, on_delete=models.CASCADE, related_name="entries"
+    )
+    at = models.DateTimeField(default=timezone.now)
+    # None: TicketFlow did it by itself
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    text = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.text

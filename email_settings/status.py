@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 
 from email_settings import credentials
 from email_settings.gateway.errors import recall
+from email_settings.key_age import KeyAge
 from email_settings.models import Lane, OutboxMessage, SesSettings, WorkerHeartbeat
 from email_settings.querysets import REHEARSAL
 
@@ -145,6 +146,12 @@ class MailStatus:
         Asks the key file and no table.
         """
         return credentials.why_unreadable(self.settings)
+
+    @cached_property
+    def old_key(self) -> KeyAge | None:
+        """The age of the access key if it is time for a new one; None if not."""
+        age = KeyAge.of(self.settings)
+        return age if age and age.is_due else None
 
     # What waits
 

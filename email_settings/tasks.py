@@ -10,6 +10,7 @@ from celery import shared_task
 from email_settings import account_watch, retention, worker
 from email_settings.delivery import pump
 from email_settings.readiness import run as readiness
+from email_settings.rotation import machine, reminder
 
 
 @shared_task(name="outbox.deliver", acks_late=False)
@@ -29,6 +30,18 @@ def watch_account() -> None:
 def check() -> None:
     """Look at the lines of the set-up checklist that are wanted or due."""
     readiness.sweep()
+
+
+@shared_task(name="rotation.advance", acks_late=False)
+def advance_rotation() -> None:
+    """Do what is due of a rotation of the access key."""
+    machine.advance()
+
+
+@shared_task(name="rotation.remind", acks_late=False)
+def remind_of_rotation() -> None:
+    """Look how old the access key is."""
+    reminder.look()
 
 
 @shared_task(name="outbox.prune", acks_late=False)

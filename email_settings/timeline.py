@@ -187,6 +187,7 @@ KIND_LABELS = {
     "account": "Account",
     "invitation": "Invitation",
     OutboxMessage.TEST: "Test e-mail",
+    "key_test": "Test of a new key",
     OutboxMessage.SIMULATOR: "Simulator",
     "ticket_received": "Confirmation",
     "ticket_new": "New ticket",
@@ -196,6 +197,7 @@ KIND_LABELS = {
     alerts.WAS_HELD: "Alert: mail was held",
     alerts.QUOTA: "Alert: quota",
     alerts.IN_DOUBT: "Alert: mail in doubt",
+    alerts.KEY_OLD: "Alert: access key",
 }
 
 

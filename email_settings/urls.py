@@ -13,6 +13,7 @@ from email_settings.views import (
     mode,
     one_mail,
     rights,
+    rotation,
     settings,
     trial,
 )
@@ -75,6 +76,23 @@ urlpatterns = [
         "admin-panel/email-settings/events/simulator/",
         events.events_simulator,
         name="events-simulator",
+    ),
+    # a new access key in the place of the old one
+    path("admin-panel/email-settings/rotate/", rotation.rotation, name="rotation"),
+    path(
+        "admin-panel/email-settings/rotate/start/",
+        rotation.rotation_start,
+        name="rotation-start",
+    ),
+    path(
+        "admin-panel/email-settings/rotate/key/",
+        rotation.rotation_paste,
+        name="rotation-paste",
+    ),
+    path(
+        "admin-panel/email-settings/rotate/go-on/",
+        rotation.rotation_act,
+        name="rotation-act",
     ),
     # a test e-mail and its legs
     path("admin-panel/email-settings/test/", trial.test_send, name="settings-test"),

@@ -324,6 +324,17 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    # One look at an index of at most one row, when no key is being rotated
+    "rotation": {
+        "task": "rotation.advance",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "key-age": {
+        "task": "rotation.remind",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "retention": {
         "task": "outbox.prune",
         "schedule": 3600.0,

@@ -17,6 +17,7 @@ from email_settings.models import SesSettings
 from email_settings.pacing import effective_rate, whole_rate
 from email_settings.quota import Quota
 from email_settings.roles import trust_policy
+from email_settings.rotation import machine
 from email_settings.services import SettingsRefusedError
 from email_settings.views.checklist import panel_of
 from ticketflow.errors import DomainError
@@ -86,6 +87,7 @@ def _page(
         "pace": _pace(stored) if stored.is_configured else "",
         "trust_policy": trust_policy(stored),
         "key_age": KeyAge.of(stored),
+        "rotation": machine.current() if stored.has_key else None,
         "panel": panel_of(stored),
         "test_form": TestMailForm(
             initial={"recipient": request.user.get_username()}, auto_id="test_%s"
