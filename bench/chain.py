@@ -257,7 +257,7 @@ def _reply(ticket: Ticket, agent: User) -> None:
     services.add_public_reply(actor=agent, number=ticket.number, body=REPLY)
 
 
-def _enqueue(ticket: Ticket, count: int) -> list[OutboxMessage]:
+def _enqueue(ticket: Ticket, count: int) -> list[int]:
     """Put a reply in the outbox for so many, in one transaction, as a request does."""
     with transaction.atomic():
         return outbox.enqueue_many(
@@ -329,7 +329,7 @@ def _backlog(ticket: Ticket, count: int) -> None:
 def _wait_until_sent(stub: Stub, count: int) -> None:
     """Wait for the mails and then for their rows. Raises when one left twice."""
     _wait_until(
-        lambda: stub.ask("arrivals")["count"] >= count,
+        lambda: stub.ask("count") >= count,
         f"{count} mails",
         seconds=PATIENCE_SECONDS,
     )

@@ -7,6 +7,7 @@ Remembers when each message arrived, by its tag tf-msg:
 
     GET /stub/latency/50   answer after 50 ms from now on
     GET /stub/forget       begin to count anew
+    GET /stub/count        how many arrived since: cheap, may be asked all the time
     GET /stub/arrivals     what arrived since, see Arrivals
 """
 
@@ -76,6 +77,8 @@ class Stub:
                 self.latency = float(milliseconds) / 1000
             case ["stub", "forget"]:
                 self.arrivals = Arrivals()
+            case ["stub", "count"]:
+                return json.dumps(self.arrivals.count).encode(), 0.0
             case ["stub", "arrivals"]:
                 return json.dumps(asdict(self.arrivals)).encode(), 0.0
         return b"{}", 0.0

@@ -1,7 +1,7 @@
 """Keeps all workers together below the rate that the account allows.
 
-Each pace is exact over the starts of calls: nothing is reserved ahead, so that a thread
-that is late can't bunch up with the next one. Who keeps the clock:
+Each pace is exact over the starts of calls: nothing is reserved for later, so that a
+thread that is late can't bunch up with the next one. Who keeps the clock:
 
 - Redis, where there is one, for any number of workers on any number of machines;
 - PostgreSQL, for workers that share no Redis;
@@ -34,6 +34,11 @@ WINDOW_SECONDS = 1.04
 # Starts are spread over the window, yet may catch up a little.
 SPREAD = 0.9
 LONGEST_NAP_SECONDS = 5.0
+# One question may take turns for several threads that wait: as many as are due in this
+# time. Each must be used in the time below, well within what WINDOW_SECONDS has to
+# spare, or it lapses.
+AT_ONCE_SECONDS = 0.01
+TURN_LASTS_SECONDS = 0.02
 # So long nothing is claimed after the clock of the pace did not answer.
 AWAY_SECONDS = 5.0
 
@@ -101,8 +106,11 @@ class Pace(Protocol):
         """Whether its clock did not answer a moment ago: better not to claim now."""
         ...
 
-    def take(self, stopping: threading.Event) -> bool:
-        """Wait for a turn; False when `stopping` was set first. Raises SendError."""
+    def take(self, stopping: threading.Event, *, seconds: float) -> bool:
+        """Wait so long for a turn; False when `stopping` was set or the time was over.
+
+        Raises SendError.
+        """
         ...
 
 
@@ -112,7 +120,7 @@ class NoPace:
     ahead = 1_000_000
     is_away = False
 
-    def take(self, stopping: threading.Event) -> bool:
+    def take(self, stopping: threading.Event, *, seconds: float) -> bool:
         return not stopping.is_set()
 
 
@@ -123,11 +131,17 @@ class _Limits:
     starts: int
     window_seconds: float
     apart_seconds: float
+    at_once: int  # for the threads that wait already
 
     @classmethod
     def of(cls, rate: float) -> "_Limits":
         starts = max(1, int(rate))
-        return cls(starts, WINDOW_SECONDS * starts / rate, SPREAD / rate)
+        return cls(
+            starts,
+            window_seconds=WINDOW_SECONDS * starts / rate,
+            apart_seconds=SPREAD / rate,
+            at_once=max(1, int(rate * AT_ONCE_SECONDS)),
+        )
 
 
 class _Turns:
@@ -136,7 +150,10 @@ class _Turns:
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._limits = _Limits.of(rate)
-        self._turn = threading.Lock()
+        self._asking = threading.Lock()
+        self._line: collections.deque[None] = collections.deque()  # one for each thread
+        # Turns that were taken for others in the line, by when they lapse
+        self._spare: collections.deque[float] = collections.deque()
         self._away_until = 0.0
         self.ahead = max(1, int(rate * 0.1))
 
@@ -157,17 +174,44 @@ class _Turns:
     def is_away(self) -> bool:
         return time.monotonic() < self._away_until
 
-    def take(self, stopping: threading.Event) -> bool:
-        with self._turn:
-            while not stopping.is_set():
-                wait = self.seconds_to_wait()
-                if wait <= 0:
-                    return True
-                stopping.wait(min(wait, LONGEST_NAP_SECONDS))
+    def take(self, stopping: threading.Event, *, seconds: float) -> bool:
+        ends_at = time.monotonic() + seconds
+        self._line.append(None)
+        try:
+            if not self._asking.acquire(timeout=max(0.0, seconds)):
+                return False
+            try:
+                return self._take(stopping, ends_at)
+            finally:
+                self._asking.release()
+        finally:
+            self._line.pop()
+
+    def _take(self, stopping: threading.Event, ends_at: float) -> bool:
+        while not stopping.is_set() and time.monotonic() < ends_at:
+            if self._use_spare():
+                return True
+            asked_at = time.monotonic()
+            turns, wait = self.ask(min(len(self._line), self._limits.at_once))
+            if turns:
+                lapses_at = asked_at + TURN_LASTS_SECONDS
+                self._spare.extend([lapses_at] * (turns - 1))
+                return True
+            left = ends_at - time.monotonic()
+            stopping.wait(max(0.0, min(wait, left, LONGEST_NAP_SECONDS)))
         return False
 
-    def seconds_to_wait(self) -> float:
-        """Take a turn and return 0 or less, or return how long there is none."""
+    def _use_spare(self) -> bool:
+        while self._spare:
+            if time.monotonic() < self._spare.popleft():
+                return True
+        return False
+
+    def ask(self, most: int) -> tuple[int, float]:
+        """Take up to `most` turns for calls that start now.
+
+        Returns how many, and when it was none, for how many seconds there will be none.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -190,7 +234,7 @@ class LocalPace(_Turns):
         super().__init__(rate)
         self._started: collections.deque[float] = collections.deque()
 
-    def seconds_to_wait(self) -> float:
+    def ask(self, most: int) -> tuple[int, float]:
         limits = self._limits
         now = time.monotonic()
         wait = 0.0
@@ -200,32 +244,44 @@ class LocalPace(_Turns):
             wait = max(
                 wait, self._started[-limits.starts] + limits.window_seconds - now
             )
-        if wait <= 0:
-            self._started.append(now)
-            # More than one window of them, for a rate that grows.
-            while len(self._started) > 2 * limits.starts:
-                self._started.popleft()
-        return wait
+        if wait > 0:
+            return 0, wait
+        self._started.append(now)
+        # More than one window of them, for a rate that grows.
+        while len(self._started) > 2 * limits.starts:
+            self._started.popleft()
+        return 1, 0.0
 
 
 class RedisPace(_Turns):
     """The same window in Redis, by the clock of Redis."""
 
+    # Several turns only where as many could have come one by one since the last start.
     _SCRIPT = """
     local time = redis.call('TIME')
     local now = time[1] + time[2] / 1e6
     local starts, window, apart = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+    local turns = math.min(tonumber(ARGV[4]), starts)
     local wait = 0
     local last = redis.call('LINDEX', KEYS[1], 0)
-    if last then wait = last + apart - now end
-    local oldest = redis.call('LINDEX', KEYS[1], starts - 1)
-    if oldest then wait = math.max(wait, oldest + window - now) end
-    if wait <= 0 then
-        redis.call('LPUSH', KEYS[1], string.format('%.6f', now))
-        redis.call('LTRIM', KEYS[1], 0, 2 * starts - 1)
-        redis.call('EXPIRE', KEYS[1], math.ceil(window) + 60)
+    if last then
+        wait = last + apart - now
+        turns = math.min(turns, math.floor((now - last) / apart))
     end
-    return string.format('%.6f', wait)
+    local function wait_for(count)
+        local oldest = redis.call('LINDEX', KEYS[1], starts - count)
+        return oldest and oldest + window - now or 0
+    end
+    while turns > 0 and wait_for(turns) > 0 do turns = turns - 1 end
+    if turns <= 0 then
+        return {0, string.format('%.6f', math.max(wait, wait_for(1)))}
+    end
+    for turn = 1, turns do
+        redis.call('LPUSH', KEYS[1], string.format('%.6f', now))
+    end
+    redis.call('LTRIM', KEYS[1], 0, 2 * starts - 1)
+    redis.call('EXPIRE', KEYS[1], math.ceil(window) + 60)
+    return {turns, '0'}
     """
 
     def __init__(self, rate: float, *, url: str, account: str) -> None:
@@ -235,13 +291,15 @@ class RedisPace(_Turns):
         redis = Redis.from_url(url, socket_timeout=5, socket_connect_timeout=3)
         self._script = redis.register_script(self._SCRIPT)
 
-    def seconds_to_wait(self) -> float:
+    def ask(self, most: int) -> tuple[int, float]:
         limits = self._limits
-        arguments = [limits.starts, limits.window_seconds, limits.apart_seconds]
+        arguments = [limits.starts, limits.window_seconds, limits.apart_seconds, most]
         try:
-            return float(self._script(keys=[self._key], args=arguments))
+            turns, wait = self._script(keys=[self._key], args=arguments)
         except RedisError as error:
             raise self._away(error) from error
+        # Never 0 without a turn: that would be asked again at once.
+        return int(turns), max(float(wait), 0.0001)
 
 
 class DatabasePace(_Turns):
@@ -280,32 +338,32 @@ class DatabasePace(_Turns):
         self._connection: BaseDatabaseWrapper = connection.copy()
         self._connection.inc_thread_sharing()
 
-    def seconds_to_wait(self) -> float:
+    def ask(self, most: int) -> tuple[int, float]:
         try:
-            return self._seconds_to_wait()
+            return self._ask()
         except DatabaseError as error:
             self._connection.close()
             raise self._away(error) from error
 
     def close(self) -> None:
-        with self._turn:
+        with self._asking:
             self._connection.close()
 
-    def _seconds_to_wait(self) -> float:
+    def _ask(self) -> tuple[int, float]:
         apart = WINDOW_SECONDS / self._rate
         values: list[float | str] = [apart, self._account, self.MAY_CATCH_UP_SECONDS]
         with self._connection.cursor() as cursor:
             cursor.execute(_on_clock(self._TAKE), values)
             if cursor.rowcount:
-                return 0.0
+                return 1, 0.0
             cursor.execute(_on_clock(self._HOW_LONG), [self._account])
             found = cursor.fetchone()
             if found is None:
                 cursor.execute(_on_clock(self._MAKE), [self._account])
-                return self._seconds_to_wait()
-        # Never 0: that would be a turn. Never longer than one start takes.
+                return self._ask()
+        # Never longer than one start takes.
         wait = float(found[0]) - self.MAY_CATCH_UP_SECONDS
-        return min(max(wait, 0.001), apart)
+        return 0, min(max(wait, 0.001), apart)
 
 
 def _on_clock(statement: str) -> str:

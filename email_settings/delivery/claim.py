@@ -39,9 +39,14 @@ class Claim:
     claimed_at: float = field(default_factory=lambda: uptime())
 
     @property
+    def seconds_left(self) -> float:
+        """How long it may still wait before its call; 0 or less when it is too late."""
+        return self.claimed_at + LATEST_START.total_seconds() - uptime()
+
+    @property
     def may_start(self) -> bool:
         """Whether there is time enough left for the call."""
-        return uptime() - self.claimed_at < LATEST_START.total_seconds()
+        return self.seconds_left > 0
 
 
 def uptime() -> float:

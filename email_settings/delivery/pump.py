@@ -1,17 +1,18 @@
 """Moves due messages through the slots: one transaction settles and claims.
 
-A message is leased only while it occupies a slot, so that a crash leaves no more of
-them in doubt than there are slots, and one transaction serves all of a cycle.
+A message is leased only while it occupies a slot or is one of the few that wait for
+one, so that no slot stands idle during a transaction. A crash leaves no more of them in
+doubt than there are slots, because the journal tells which calls had begun; where there
+is no journal left, at most those few more.
 """
 
 import functools
 import logging
 import math
-import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from django.db import (
     DataError,
@@ -27,7 +28,13 @@ from email_settings.delivery import claim, hold, recovery
 from email_settings.delivery.claim import Claim
 from email_settings.delivery.journal import Journal
 from email_settings.delivery.send import ChooseGateway, send
-from email_settings.delivery.settle import Outcome, settle
+from email_settings.delivery.settle import (
+    Outcome,
+    has_answered,
+    is_trouble_for_all,
+    settle,
+    was_called_off,
+)
 from email_settings.delivery.slots import Slots
 from email_settings.gateway import ses
 from email_settings.gateway.base import Gateway
@@ -40,15 +47,16 @@ from email_settings.quota import Gauge, Quota
 logger = logging.getLogger(__name__)
 
 SLOTS = 16  # at least the rate times the latency: 16 serve 300/s at 50 ms
+AHEAD = 16  # claimed and waiting for a slot: at 300/s what leaves in 50 ms
 BUDGET_SECONDS = 10.0  # then the thread is given back to other tasks
-# With results to write, the next cycle comes no later; sooner when slots are free.
-CYCLE_SECONDS = 0.01
+# With results to write, the next cycle comes no later; sooner when there is room.
+CYCLE_SECONDS = 0.05
 DATABASE_PATIENCE_SECONDS = 60.0
 RELEASE_EVERY_SECONDS = 1.0
 
 stopping = threading.Event()  # set when the worker shuts down
 
-_slots = Slots(SLOTS)
+_slots = Slots(SLOTS, ahead=AHEAD)
 
 
 def choose_gateway(sender: SesSettings) -> Gateway:
@@ -58,22 +66,8 @@ def choose_gateway(sender: SesSettings) -> Gateway:
     return ses.gateway_for(sender, slots=SLOTS)
 
 
-# What a pump hears of: an outcome came home, a call started, new mail is due.
-@dataclass(frozen=True)
-class _Started:
-    pass
-
-
-@dataclass(frozen=True)
-class _Wake:
-    pass
-
-
-_News = Outcome | _Started | _Wake
-
-
 class Pump:
-    """One run. Used by one thread; the slots only put news into its queue."""
+    """One run. Used by one thread; the slots tell it what they did under its lock."""
 
     def __init__(
         self,
@@ -92,16 +86,26 @@ class Pump:
         self._gauge = Gauge()
         self._began_at = timezone.now()
         self._last_release = -math.inf
-        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._in_flight = 0
         self._waiting = 0  # of those, the ones whose turn has not come
         self._is_dry = False  # the last claim found less than there was room for
+        self._cycles = 0
         self._last_cycle = 0.0
         self._deadline = 0.0
+        # The last answer was trouble for all: nothing is claimed ahead until a good one
+        self._is_wary = False
+        self._called_off = 0  # what was claimed in this cycle or before begins no more
+        # What other threads have to tell, under this lock, until the pump hears it
+        self._news = threading.Condition()
+        self._came_home: list[Outcome] = []
+        self._turns_came = 0
+        self._is_woken = False
 
     def wake(self) -> None:
         """Look for due messages again. May be called from any thread."""
-        self._news.put(_Wake())
+        with self._news:
+            self._is_woken = True
+            self._news.notify()
 
     def take_over(self, earlier: "Pump") -> None:
         """Begin with what an earlier run could not write."""
@@ -143,6 +147,7 @@ class Pump:
     def _wait_for_a_reason(self) -> bool:
         """Sleep until a cycle is worth its transaction; False when all is done."""
         while True:
+            self._hear()
             room = self._room()
             if room >= self._worthwhile_room:
                 return True
@@ -152,7 +157,8 @@ class Pump:
                 return True
             if not self._in_flight:
                 return room > 0
-            self._hear(CYCLE_SECONDS - since if self.unsettled else None)
+            is_late = since >= CYCLE_SECONDS  # for what may come home next
+            self._wait(CYCLE_SECONDS if is_late else CYCLE_SECONDS - since)
 
     def _room(self) -> int:
         """Return how many messages may be claimed now."""
@@ -160,34 +166,61 @@ class Pump:
         is_stuck = self.journal is not None and self.journal.is_stuck
         if is_over or is_stuck or self._is_dry:
             return 0
-        ahead = self._pace.ahead if self._pace else self._slots.count
-        return min(self._slots.count - self._in_flight, ahead - self._waiting)
+        has_come, has_begun = len(self._came_home), self._turns_came
+        return min(
+            self._slots.count + self._ahead - self._in_flight + has_come,
+            self._most_waiting - self._waiting + has_begun,
+        )
+
+    @property
+    def _ahead(self) -> int:
+        return 0 if self._is_wary else self._slots.ahead
+
+    @property
+    def _most_waiting(self) -> int:
+        return self._pace.ahead if self._pace else self._slots.capacity
 
     @property
     def _worthwhile_room(self) -> int:
-        is_paced = self._pace is not None and self._pace.ahead < self._slots.count
-        return 1 if is_paced else max(1, self._slots.count // 8)
+        """A transaction for each message costs too much, and a slot must not wait."""
+        usual = max(self._slots.count // 8, self._ahead // 2)
+        return max(1, min(usual, self._most_waiting // 2))
 
-    def _hear(self, timeout: float | None) -> None:
-        """Take the next news and all that is there already; None waits for ever."""
-        try:
-            self._take(self._news.get(timeout=timeout))
-            while True:
-                self._take(self._news.get_nowait())
-        except queue.Empty:
-            pass
+    def _wait(self, seconds: float) -> None:
+        """Wait until what is new is worth a look, so long at most."""
+        with self._news:
+            if not self._is_worth_telling:
+                self._news.wait(seconds)
 
-    def _take(self, news: _News) -> None:
-        match news:
-            case Outcome():
-                self._in_flight -= 1
-                self.unsettled.append(news)
-                if news.claim.is_probe:
-                    self._is_dry = False  # it may have freed all the others
-            case _Started():
-                self._waiting -= 1
-            case _Wake():
-                self._is_dry = False
+    def _hear(self) -> None:
+        """Take what is new."""
+        with self._news:
+            home, self._came_home = self._came_home, []
+            self._waiting -= self._turns_came
+            self._turns_came = 0
+            is_woken, self._is_woken = self._is_woken, False
+        if is_woken:
+            self._is_dry = False
+        for outcome in home:
+            self._take(outcome)
+
+    def _take(self, outcome: Outcome) -> None:
+        self._in_flight -= 1
+        self.unsettled.append(outcome)
+        if is_trouble_for_all(outcome) or has_answered(outcome):
+            self._is_wary = is_trouble_for_all(outcome)
+        # A probe may have freed all the others; what was called off is due again.
+        if outcome.claim.is_probe or was_called_off(outcome):
+            self._is_dry = False
+
+    @property
+    def _is_worth_telling(self) -> bool:
+        """Whether the pump should wake up for what is new. Needs the lock."""
+        return (
+            self._is_woken
+            or len(self._came_home) == self._in_flight
+            or self._room() >= self._worthwhile_room
+        )
 
     # Working
 
@@ -197,6 +230,7 @@ class Pump:
         What can't be written is kept and tried again: it is worth more than the
         connection.
         """
+        self._cycles += 1
         self._last_cycle = time.monotonic()
         patience_ends = time.monotonic() + DATABASE_PATIENCE_SECONDS
         pause = 0.1
@@ -225,8 +259,9 @@ class Pump:
         # durable: inside another transaction the leases would not be seen by anybody.
         with transaction.atomic(durable=True):
             self._write_what_is_known()
-            room = self._room()
-            return self._claim(room, token) if room > 0 else []
+            if self._room() > 0 or self._in_flight:
+                return self._claim(token)
+            return []
 
     def _write_what_is_known(self) -> None:
         settle(self.unsettled)
@@ -259,9 +294,15 @@ class Pump:
         self.unsettled = []
         return has_refused
 
-    def _claim(self, room: int, token: str) -> list[Claim]:
+    def _claim(self, token: str) -> list[Claim]:
         sender = SesSettings.load()
         self._pace = self._pace_for(sender)
+        if sender.stopped_at or sender.hold_code:
+            # What was claimed before and waits for a slot is not to leave either.
+            self._called_off = max(self._called_off, self._cycles - 1)
+        room = self._room()
+        if room <= 0:
+            return []
         if sender.stopped_at:
             self._is_dry = hold.park_stopped() < hold.AT_ONCE
             return []
@@ -274,7 +315,6 @@ class Pump:
         quota = self._gauge.read(sender) if sender.is_live else None
         if quota and quota.is_reserve_reached and self._park_for_the_reserve():
             return []
-        room = min(room, self._pace.ahead - self._waiting)
         claims = claim.claim_due(room, token=token, sender=sender)
         self._is_dry = len(claims) < room
         self._release_what_may_go(sender, quota)
@@ -313,23 +353,43 @@ class Pump:
         self._waiting += 1
         assert self.journal is not None
         self._slots.submit(
-            functools.partial(self._send, claimed, self._pace, self.journal)
+            functools.partial(
+                self._send, claimed, self._pace, self.journal, self._cycles
+            )
         )
 
-    def _send(self, claimed: Claim, pace: Pace, journal: Journal) -> None:
+    def _bring_all_home(self) -> None:
+        while self._in_flight:
+            self._wait(CYCLE_SECONDS)
+            self._hear()
+
+    # In the slots
+
+    def _send(
+        self, claimed: Claim, pace: Pace, journal: Journal, cycle_number: int
+    ) -> None:
         outcome = send(
             claimed,
             journal=journal,
             choose_gateway=self._choose_gateway,
             pace=pace,
             stopping=stopping,
-            started=lambda: self._news.put(_Started()),
+            started=self._turn_came,
+            is_called_off=lambda: cycle_number <= self._called_off,
         )
-        self._news.put(outcome)
+        if is_trouble_for_all(outcome):
+            # What was claimed before the pump has looked at it does not begin.
+            self._called_off = self._cycles
+        with self._news:
+            self._came_home.append(outcome)
+            if self._is_worth_telling:
+                self._news.notify()
 
-    def _bring_all_home(self) -> None:
-        while self._in_flight:
-            self._hear(None)
+    def _turn_came(self) -> None:
+        with self._news:
+            self._turns_came += 1
+            if self._is_worth_telling:
+                self._news.notify()
 
 
 # One pump a process: two would put twice as many messages in doubt at a crash.

@@ -27,18 +27,21 @@ def send(
     pace: Pace,
     stopping: threading.Event,
     started: Callable[[], None],
+    is_called_off: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Send it when its turn comes and return what became of it. Never raises.
 
-    `started` is called when it stops waiting for its turn, whatever the reason. The
-    journal is told before and after the call.
+    Not when it is called off meanwhile. `started` is called when it stops waiting for
+    its turn, whatever the reason. The journal is told before and after the call.
     """
     may_have_left = False
     try:
         try:
+            _see_that_it_is_on(is_called_off)
             gateway = choose_gateway(claim.sender)
             outgoing = _outgoing(claim)
-            _wait_for_turn(pace, stopping)
+            _wait_for_turn(claim, pace, stopping)
+            _see_that_it_is_on(is_called_off)
         finally:
             started()
         _note_start(claim, journal)
@@ -55,8 +58,13 @@ def send(
         return Outcome(claim, error=_ours(code, error))
 
 
-def _wait_for_turn(pace: Pace, stopping: threading.Event) -> None:
-    if not pace.take(stopping):
+def _see_that_it_is_on(is_called_off: Callable[[], bool]) -> None:
+    if is_called_off():
+        raise SendError(problem_for("called_off"))
+
+
+def _wait_for_turn(claim: Claim, pace: Pace, stopping: threading.Event) -> None:
+    if not pace.take(stopping, seconds=claim.seconds_left):
         raise SendError(problem_for("not_started"))
 
 

@@ -24,6 +24,10 @@ from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
 
 logger = logging.getLogger(__name__)
 
+CALLED_OFF = "called_off"
+# Given back before the call; it need not wait.
+NOT_BEGUN = ("not_started", CALLED_OFF)
+
 State = OutboxMessage.State
 Result = DeliveryAttempt.Outcome
 
@@ -86,6 +90,18 @@ def has_no_clear_word(outcome: Outcome) -> bool:
     return is_unreachable(outcome) or _is_in_doubt(outcome)
 
 
+def is_trouble_for_all(outcome: Outcome) -> bool:
+    """Whether the next message would probably fare no better."""
+    return has_no_clear_word(outcome) or (
+        outcome.error is not None and outcome.error.problem.holds_all_mail
+    )
+
+
+def was_called_off(outcome: Outcome) -> bool:
+    """Whether it was given back before its call because of another message."""
+    return outcome.error is not None and outcome.error.problem.code == CALLED_OFF
+
+
 def _is_in_doubt(outcome: Outcome) -> bool:
     return (
         outcome.error is not None and outcome.error.problem.kind is ErrorClass.UNKNOWN
@@ -131,7 +147,7 @@ def _verdict(problem: Problem, attempts: int) -> Verdict:
         case ErrorClass.CONFIG | ErrorClass.IAM | ErrorClass.QUOTA | ErrorClass.SANDBOX:
             return Verdict(State.HELD, Result.REFUSED, counts=False, problem=problem)
         case ErrorClass.RATE:
-            wait = timedelta(0) if problem.code == "not_started" else moment()
+            wait = timedelta(0) if problem.code in NOT_BEGUN else moment()
             return Verdict(
                 State.QUEUED, Result.NOT_SENT, counts=False, wait=wait, problem=problem
             )
@@ -198,10 +214,7 @@ def settle(outcomes: Sequence[Outcome]) -> None:
 def _account_of_now(outcomes: Sequence[Outcome]) -> SesSettings | None:
     """Return the settings of now, if what follows from an outcome depends on them."""
     if any(
-        outcome.claim.is_probe
-        or has_no_clear_word(outcome)
-        or (outcome.error and outcome.error.problem.holds_all_mail)
-        for outcome in outcomes
+        outcome.claim.is_probe or is_trouble_for_all(outcome) for outcome in outcomes
     ):
         return SesSettings.load()
     return None

@@ -14,10 +14,17 @@ class Slots:
     piece. The work must not raise.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, ahead: int = 0) -> None:
+        """`ahead` pieces of work may wait for a thread, so that none is ever idle."""
         self.count = count
+        self.ahead = ahead
         self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+
+    @property
+    def capacity(self) -> int:
+        """How many pieces of work they hold at once."""
+        return self.count + self.ahead
 
     def submit(self, work: Work) -> None:
         """Have a thread do it. Called from one thread at a time."""

@@ -514,6 +514,13 @@ CATALOGUE: dict[str, Problem] = {
             "Nothing to do: the message waits for the next worker.",
         ),
         _problem(
+            "called_off",
+            ErrorClass.RATE,
+            "Another message met trouble just before this one was sent.",
+            "What had happened to the other one would have happened to this one too.",
+            "Nothing to do: the message leaves when the trouble is over.",
+        ),
+        _problem(
             "rehearsal",
             ErrorClass.CAPTURED,
             "Rehearsal: the message was kept here and not sent.",

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -22,11 +23,13 @@ from email_settings.pacing import (
     NoPace,
     Pace,
     RedisPace,
+    _Turns,
     effective_rate,
     pace_for,
     slow_down,
 )
 from email_settings.tests.builders import make_settings
+from ticketflow.tests.processes import wait_until
 from ticketflow.tests.services import REDIS_URL
 
 
@@ -36,7 +39,7 @@ def starts_of(paces: list[Pace], *, each: int) -> list[float]:
 
     def take_turns(pace: Pace) -> None:
         for _ in range(each):
-            assert pace.take(threading.Event())
+            assert pace.take(threading.Event(), seconds=60)
             starts.append(time.monotonic())
 
     threads = [threading.Thread(target=take_turns, args=(pace,)) for pace in paces]
@@ -61,23 +64,153 @@ def test_local_pace_keeps_the_rate_and_uses_it() -> None:
 
 
 def test_first_turn_comes_at_once() -> None:
-    assert LocalPace(1).seconds_to_wait() <= 0
+    assert LocalPace(1).ask(1) == (1, 0)
 
 
 def test_rate_below_one_is_kept() -> None:
     pace = LocalPace(0.5)
-    assert pace.seconds_to_wait() <= 0
-    assert 1.9 < pace.seconds_to_wait() < 2.2
+    assert pace.ask(1) == (1, 0)
+    turns, wait = pace.ask(1)
+    assert turns == 0
+    assert 1.9 < wait < 2.2
 
 
 def test_stopping_ends_the_wait() -> None:
     pace = LocalPace(0.01)
-    pace.take(threading.Event())
+    pace.take(threading.Event(), seconds=60)
     stopping = threading.Event()
     threading.Timer(0.05, stopping.set).start()
     began = time.monotonic()
-    assert pace.take(stopping) is False
+    assert pace.take(stopping, seconds=60) is False
     assert time.monotonic() - began < 2
+
+
+def test_nobody_outwaits_the_time_there_is() -> None:
+    pace = LocalPace(0.01)
+    assert pace.take(threading.Event(), seconds=60)
+    began = time.monotonic()
+    assert not pace.take(threading.Event(), seconds=0.1)
+    assert 0.1 <= time.monotonic() - began < 2
+
+
+def test_nobody_outwaits_it_in_the_line_either() -> None:
+    pace, stopping, given_up = LocalPace(0.01), threading.Event(), threading.Event()
+    assert pace.take(stopping, seconds=60)
+    first = threading.Thread(target=pace.take, args=(stopping,), kwargs={"seconds": 60})
+    first.start()
+
+    def wait_behind_it() -> None:
+        if not pace.take(stopping, seconds=0.1):
+            given_up.set()
+
+    threading.Thread(target=wait_behind_it).start()
+    assert given_up.wait(5)
+    stopping.set()
+    first.join()
+
+
+def test_too_late_is_no_turn() -> None:
+    pace = LocalPace(100)
+    assert not pace.take(threading.Event(), seconds=-1)
+    assert pace.ask(1) == (1, 0)
+
+
+# Several turns with one question
+
+
+class Generous(_Turns):
+    """Gives as many turns as are asked for; counts how often it is asked."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self.asked: list[int] = []
+        self.let_go = threading.Event()
+
+    def ask(self, most: int) -> tuple[int, float]:
+        self.let_go.wait(5)
+        self.asked.append(most)
+        return most, 0.0
+
+
+def line_up(pace: Generous, count: int) -> list[threading.Thread]:
+    """Have so many threads wait behind one that is asking."""
+    threads = [
+        threading.Thread(
+            target=pace.take, args=(threading.Event(),), kwargs={"seconds": 60}
+        )
+        for _ in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(pace._line) == count, seconds=5)
+    return threads
+
+
+def test_one_question_takes_turns_for_all_that_wait() -> None:
+    pace = Generous(10_000)
+    threads = line_up(pace, 8)
+    pace.let_go.set()
+    for thread in threads:
+        thread.join()
+    # The first asked when it was alone, or nearly so.
+    assert len(pace.asked) < 8
+    assert sum(pace.asked) == 8
+    assert not pace._spare
+
+
+@pytest.mark.parametrize(("rate", "most"), [(1, 1), (14, 1), (100, 1), (500, 5)])
+def test_one_question_takes_what_is_due_in_a_moment_and_no_more(
+    rate: float, most: int
+) -> None:
+    pace = Generous(rate)
+    threads = line_up(pace, 16)
+    pace.let_go.set()
+    for thread in threads:
+        thread.join()
+    assert max(pace.asked) == most
+
+
+def test_turn_that_nobody_used_in_time_lapses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = Generous(10_000)
+    pace.let_go.set()
+    pace._spare.extend([time.monotonic() - 0.001, time.monotonic() + 60])
+    assert pace.take(threading.Event(), seconds=60)
+    assert pace.asked == []
+    pace._spare.append(time.monotonic() - 0.001)
+    assert pace.take(threading.Event(), seconds=60)
+    assert pace.asked == [1]
+
+
+@pytest.fixture
+def shared() -> Iterator[RedisPace]:
+    """A pace of 500 a second that nobody else uses."""
+    account = uuid.uuid4().hex
+    yield RedisPace(500, url=REDIS_URL, account=account)
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.delete(f"ticketflow:pace:{account}")
+
+
+@pytest.mark.services
+def test_redis_gives_several_turns_only_for_time_that_has_passed(
+    shared: RedisPace,
+) -> None:
+    assert shared.ask(5)[0] == 5  # nothing has started yet
+    turns, wait = shared.ask(5)
+    assert turns <= 1
+    assert wait <= 0.9 / 500
+    time.sleep(0.02)
+    assert shared.ask(5)[0] == 5
+
+
+@pytest.mark.services
+def test_several_turns_fill_no_window_too_full(shared: RedisPace) -> None:
+    shared.rate = 20
+    assert shared.ask(15)[0] == 15
+    time.sleep(0.5)  # ten could have come one by one
+    assert shared.ask(15)[0] == 5
+    turns, wait = shared.ask(1)
+    assert turns == 0
+    assert 0.3 < wait < 0.6
 
 
 @pytest.mark.services
@@ -96,7 +229,7 @@ def test_redis_pace_keeps_the_rate_over_processes() -> None:
 def test_redis_that_is_away_is_told_and_nothing_leaves() -> None:
     pace = RedisPace(10, url="redis://127.0.0.1:1/0", account="a")
     with pytest.raises(SendError) as caught:
-        pace.take(threading.Event())
+        pace.take(threading.Event(), seconds=60)
     assert caught.value.problem.code == "pacer_unavailable"
     assert pace.is_away
 
@@ -123,25 +256,29 @@ def test_pace_follows_the_settings_and_remembers_what_started(one_worker: None) 
     pace = pace_for(live())
     assert isinstance(pace, LocalPace)
     assert pace.rate == 14
-    assert pace.seconds_to_wait() <= 0
+    assert pace.ask(1) == (1, 0)
     assert pace_for(live(max_send_rate=0.5)) is pace
     assert pace.rate == 0.5
-    assert 1.5 < pace.seconds_to_wait() < 2.2
+    turns, wait = pace.ask(1)
+    assert turns == 0
+    assert 1.5 < wait < 2.2
     assert pace_for(live(region="eu-west-1")) is not pace
 
 
 def test_rate_that_grows_forgets_nothing() -> None:
     pace = LocalPace(2)
-    starts = [pace.seconds_to_wait() <= 0]
+    starts = [pace.ask(1)]
     pace.rate = 1000
     time.sleep(0.002)
-    starts.append(pace.seconds_to_wait() <= 0)
+    starts.append(pace.ask(1))
     time.sleep(0.002)
-    starts.append(pace.seconds_to_wait() <= 0)
+    starts.append(pace.ask(1))
     pace.rate = 3
     time.sleep(0.002)
-    assert starts == [True] * 3
-    assert pace.seconds_to_wait() > 0.3
+    assert starts == [(1, 0)] * 3
+    turns, wait = pace.ask(1)
+    assert turns == 0
+    assert wait > 0.3
 
 
 # Which rate is aimed at

@@ -3,11 +3,12 @@
 import collections
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
@@ -269,6 +270,131 @@ def test_new_mail_does_not_wait_for_a_call_that_hangs() -> None:
     running._wait_for_a_reason = waiting  # type: ignore[method-assign]
     running.run()
     assert set(states()) == {State.SENT}
+
+
+# Claimed ahead of a free slot
+
+
+class Gate:
+    """Lets no call come home until it is opened; the first two meet `error` then."""
+
+    def __init__(self, error: SendError | None = None) -> None:
+        self.entered = threading.Semaphore(0)
+        self.opened = threading.Event()
+        self.error = error
+        self.calls: list[str] = []
+
+    def send(self, outgoing: Any) -> str:
+        self.calls.append(outgoing.tags["tf-msg"])
+        meets_error = self.error is not None and len(self.calls) <= 2
+        self.entered.release()
+        assert self.opened.wait(10)
+        if meets_error:
+            assert self.error
+            raise self.error
+        return f"0100-{outgoing.tags['tf-msg']}"
+
+
+def run_and_look(gate: Gate, look: Callable[[Pump], None]) -> None:
+    """Send with two slots and three ahead; look once when both slots are busy."""
+    running = Pump(
+        choose_gateway=lambda sender: gate,
+        slots=Slots(2, ahead=3),
+        pace_for=lambda sender: NoPace(),
+    )
+    original = running._wait_for_a_reason
+
+    def waiting() -> bool:
+        if running._in_flight == 5 and not gate.opened.is_set():
+            assert gate.entered.acquire(timeout=10)
+            assert gate.entered.acquire(timeout=10)
+            look(running)
+            gate.opened.set()
+        return original()
+
+    running._wait_for_a_reason = waiting  # type: ignore[method-assign]
+    while running.run():
+        pass
+
+
+def test_what_waits_for_a_slot_is_leased_and_not_in_doubt() -> None:
+    make_settings()
+    for _ in range(9):
+        make_message()
+    gate = Gate()
+    seen: list[object] = []
+
+    def look(running: Pump) -> None:
+        assert running.journal
+        noted = running.journal._path.read_bytes().count(b"\nW ")
+        seen.extend([states(), noted])
+
+    run_and_look(gate, look)
+    assert seen == [{State.SENDING: 5, State.QUEUED: 4}, 2]
+    assert states() == {State.SENT: 9}
+    assert DeliveryAttempt.objects.count() == len(gate.calls) == 9
+
+
+@pytest.mark.parametrize("code", ["key_unknown", "no_answer"])
+def test_what_waits_for_a_slot_is_not_thrown_after_trouble(code: str) -> None:
+    make_settings()
+    for _ in range(5):
+        make_message()
+    gate = Gate(error(code))
+    run_and_look(gate, lambda running: None)
+    if code == "no_answer":
+        # Tried when the pump had looked at what happened
+        assert states() == {State.UNKNOWN: 2, State.SENT: 3}
+        assert len(gate.calls) == 5
+    else:
+        assert states() == {State.HELD: 5}
+        assert len(gate.calls) == 2
+    called_off = DeliveryAttempt.objects.filter(error_code="called_off")
+    assert called_off.filter(number=1).count() == 3
+    assert set(OutboxMessage.objects.values_list("attempts", flat=True)) <= {0, 1}
+
+
+def test_what_waits_for_a_slot_does_not_leave_when_an_admin_holds_all_mail() -> None:
+    make_settings()
+    for _ in range(5):
+        make_message()
+    gate = Gate()
+    admin = get_user_model().objects.create(email="ewa@larkfield.example")
+
+    def look(running: Pump) -> None:
+        hold.stop_all(admin)
+        running._settle_and_claim()
+
+    run_and_look(gate, look)
+    assert len(gate.calls) == 2
+    assert states() == {State.SENT: 2, State.HELD: 3}
+    assert SesSettings.load().stopped_at
+
+
+def test_slow_account_has_nothing_claimed_that_it_can_not_start_soon() -> None:
+    make_settings()
+    for _ in range(6):
+        make_message()
+    gate = Gate()
+    pace = LocalPace(10)
+    seen: list[dict[str, int]] = []
+    running = Pump(
+        choose_gateway=lambda sender: gate,
+        slots=Slots(2, ahead=8),
+        pace_for=lambda sender: pace,
+    )
+    original = running._wait_for_a_reason
+
+    def waiting() -> bool:
+        seen.append(states())
+        gate.opened.set()
+        return original()
+
+    running._wait_for_a_reason = waiting  # type: ignore[method-assign]
+    running.run()
+    assert states() == {State.SENT: 6}
+    # One on the wire in each slot, and the one whose turn is next
+    assert max(found.get(State.SENDING, 0) for found in seen) <= 3
 
 
 def test_results_are_kept_while_the_database_is_away(
