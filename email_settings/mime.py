@@ -6,6 +6,7 @@ from the library all the same: encoded words, quoted-printable, quoted names, ID
 """
 
 import binascii
+import functools
 import re
 import textwrap
 from email.header import Header
@@ -93,6 +94,7 @@ def ascii_address(email: str) -> str:
     return f"{local}@{_ascii_domain(domain)}"
 
 
+@functools.lru_cache(maxsize=256)
 def _ascii_domain(domain: str) -> str:
     return domain.encode("idna").decode()
 
@@ -170,9 +172,11 @@ def _alternatives(message: OutboxMessage, text: str, html: str) -> bytes:
     boundary = f"=_{message.uid.hex}"
     # The line break before a boundary belongs to it, not to the part.
     between = f"\r\n--{boundary}\r\n".encode()
+    # What many messages share is encoded once. No secret is ever in that memory.
+    part = _part if message.shared_body_id is None else _part_of_many
     return (
         f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'.encode()
-        + b"".join([between, _part("plain", text), between, _part("html", html)])
+        + b"".join([between, part("plain", text), between, part("html", html)])
         + f"\r\n--{boundary}--\r\n".encode()
     )
 
@@ -184,3 +188,6 @@ def _part(subtype: str, content: str) -> bytes:
         f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
         "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
     ).encode() + binascii.b2a_qp(lines, istext=True)
+
+
+_part_of_many = functools.lru_cache(maxsize=8)(_part)

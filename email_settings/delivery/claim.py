@@ -14,7 +14,13 @@ from django.utils import timezone
 
 from email_settings.delivery.clock import now_in_sql
 from email_settings.delivery.hold import KEPT_APART
-from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
+from email_settings.models import (
+    DeliveryAttempt,
+    OutboxMessage,
+    SesSettings,
+    SharedBody,
+)
+from ticketflow.lib.copies import insert_copies
 
 # Well above what one call may take: waiting for its turn, connecting, reading.
 LEASE = timedelta(seconds=120)
@@ -59,25 +65,31 @@ def process_name() -> str:
     return f"{socket.gethostname()[:60]}:{os.getpid()}"
 
 
-def claim_due(limit: int, *, token: str, sender: SesSettings) -> list[Claim]:
-    """Lease up to `limit` due messages, the most urgent first. Needs a transaction."""
+def claim_due(
+    limit: int,
+    *,
+    token: str,
+    sender: SesSettings,
+    bodies: dict[int, SharedBody] | None = None,
+) -> list[Claim]:
+    """Lease up to `limit` due messages, the most urgent first. Needs a transaction.
+
+    `bodies` are those of the claim before this one, and of this one afterwards: what
+    many messages share need not be read again for each few of them.
+    """
     now, parameters = now_in_sql()
-    return _claimed(
-        _lease(f"state = 'queued' AND due_at <= {now}", parameters, limit, token),
-        sender,
-        is_probe=False,
-    )
+    messages = _lease(f"state = 'queued' AND due_at <= {now}", parameters, limit, token)
+    _give_bodies(messages, {} if bodies is None else bodies)
+    return _claimed(messages, sender, is_probe=False)
 
 
 def claim_held(*, token: str, sender: SesSettings) -> list[Claim]:
     """Lease one message that is held for the account. Needs a transaction."""
     marks = ", ".join("%s" for _ in KEPT_APART)
     waits = f"state = 'held' AND reason_code NOT IN ({marks})"
-    return _claimed(
-        _lease(waits, [*KEPT_APART], 1, token),
-        sender,
-        is_probe=True,
-    )
+    messages = _lease(waits, [*KEPT_APART], 1, token)
+    _give_bodies(messages, {})
+    return _claimed(messages, sender, is_probe=True)
 
 
 def give_back(tokens: Sequence[str]) -> None:
@@ -128,27 +140,56 @@ def _lease(
     )
     messages = OutboxMessage.objects.raw(
         statement, [*values, limit, *lease_parameters, token]
-    ).prefetch_related("shared_body")  # a slot reads nothing from the database
+    )
     return sorted(messages, key=lambda message: (message.lane, message.due_at))
+
+
+def _give_bodies(
+    messages: Sequence[OutboxMessage], bodies: dict[int, SharedBody]
+) -> None:
+    """Read the shared bodies, because a slot reads nothing from the database."""
+    wanted = {m.shared_body_id for m in messages if m.shared_body_id is not None}
+    known = {number: body for number, body in bodies.items() if number in wanted}
+    if missing := wanted - known.keys():
+        known |= SharedBody.objects.in_bulk(missing)
+    for message in messages:
+        if message.shared_body_id is not None:
+            message.shared_body = known[message.shared_body_id]
+    bodies.clear()
+    bodies.update(known)
 
 
 def _claimed(
     messages: list[OutboxMessage], sender: SesSettings, *, is_probe: bool
 ) -> list[Claim]:
     """Note the tries that are about to be made, so that a crash leaves a trace."""
-    worker, now = process_name(), timezone.now()
     senders = [_sender_of(message, sender) for message in messages]
-    attempts = DeliveryAttempt.objects.bulk_create(
+    common = {"started_at": timezone.now(), "worker": process_name()}
+    attempts = [
         DeliveryAttempt(
             message=message,
             number=message.claims,
-            started_at=now,
-            worker=worker,
             access_key_hint=own.key_hint if own.is_live else "",
             region=own.region if own.is_live else "",
+            **common,
         )
         for message, own in zip(messages, senders, strict=True)
+    ]
+    numbers = insert_copies(
+        DeliveryAttempt(**common),
+        [
+            {
+                "uid": attempt.uid,
+                "message": attempt.message_id,
+                "number": attempt.number,
+                "access_key_hint": attempt.access_key_hint,
+                "region": attempt.region,
+            }
+            for attempt in attempts
+        ],
     )
+    for attempt in attempts:
+        attempt.pk = numbers[attempt.uid]
     return [
         Claim(message, attempt, own, is_probe)
         for message, attempt, own in zip(messages, attempts, senders, strict=True)

@@ -39,7 +39,7 @@ from email_settings.delivery.slots import Slots
 from email_settings.gateway import ses
 from email_settings.gateway.base import Gateway
 from email_settings.gateway.rehearsal import RehearsalGateway
-from email_settings.models import SesSettings
+from email_settings.models import SesSettings, SharedBody
 from email_settings.nudge import nudge_worker
 from email_settings.pacing import Pace, pace_for
 from email_settings.quota import Gauge, Quota
@@ -84,6 +84,7 @@ class Pump:
         self._pace_for = pace_for
         self._pace: Pace | None = None
         self._gauge = Gauge()
+        self._bodies: dict[int, SharedBody] = {}  # of the last claim
         self._began_at = timezone.now()
         self._last_release = -math.inf
         self._in_flight = 0
@@ -315,7 +316,7 @@ class Pump:
         quota = self._gauge.read(sender) if sender.is_live else None
         if quota and quota.is_reserve_reached and self._park_for_the_reserve():
             return []
-        claims = claim.claim_due(room, token=token, sender=sender)
+        claims = claim.claim_due(room, token=token, sender=sender, bodies=self._bodies)
         self._is_dry = len(claims) < room
         self._release_what_may_go(sender, quota)
         return claims

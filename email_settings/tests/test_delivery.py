@@ -4,6 +4,8 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from email_settings.delivery import by_hand, claim, hold, recovery
@@ -12,7 +14,13 @@ from email_settings.delivery.claim import Claim
 from email_settings.delivery.retry import LADDER, backoff
 from email_settings.delivery.settle import Outcome, settle
 from email_settings.gateway.errors import SendError, problem_for
-from email_settings.models import DeliveryAttempt, Lane, OutboxMessage, SesSettings
+from email_settings.models import (
+    DeliveryAttempt,
+    Lane,
+    OutboxMessage,
+    SesSettings,
+    SharedBody,
+)
 from email_settings.tests.builders import make_claim, make_message, make_settings
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +95,29 @@ def test_only_as_many_as_asked_for_and_only_what_is_due() -> None:
     assert len(claim.claim_due(9, token="b", sender=sender)) == 1
 
 
+def test_body_that_many_share_is_read_once_for_claims_that_follow_each_other() -> None:
+    sender = make_settings()
+    first, second = (SharedBody.objects.create(text=text) for text in ("a", "b"))
+    for body in (first, first, first, second):
+        message = make_message(text_body="")
+        OutboxMessage.objects.filter(pk=message.pk).update(shared_body=body)
+    own = make_message(text_body="mine")
+    bodies: dict[int, SharedBody] = {}
+    read: list[int] = []
+    texts: list[str] = []
+    for limit in (2, 1, 1, 1):
+        with CaptureQueriesContext(connection) as queries:
+            claims = claim.claim_due(limit, token="a", sender=sender, bodies=bodies)
+        table = SharedBody._meta.db_table
+        read.append(sum(f'FROM "{table}"' in query["sql"] for query in queries))
+        texts += [claimed.message.text for claimed in claims]
+    assert texts == ["a", "a", "a", "b", "mine"]
+    assert read == [1, 0, 1, 0]
+    assert bodies == {}  # none is kept for longer than it is needed
+    own.refresh_from_db()
+    assert own.state == State.SENDING
+
+
 def test_claim_that_was_never_seen_is_given_back() -> None:
     sender = make_settings()
     message = make_message()
@@ -148,6 +179,7 @@ def test_many_are_settled_each_with_its_own() -> None:
         ("daily_quota", State.HELD, Result.REFUSED, 0),
         ("rate_exceeded", State.QUEUED, Result.NOT_SENT, 0),
         ("not_started", State.QUEUED, Result.NOT_SENT, 0),
+        ("called_off", State.QUEUED, Result.NOT_SENT, 0),
         ("cannot_connect", State.QUEUED, Result.NOT_SENT, 1),
         ("recipient_invalid", State.FAILED, Result.REFUSED, 1),
         ("no_answer", State.UNKNOWN, Result.UNKNOWN, 1),

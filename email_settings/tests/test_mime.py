@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from email_settings import mime
 from email_settings.mime import build_mime
 from email_settings.models import OutboxMessage, SesSettings
 
@@ -72,6 +73,20 @@ def test_text_and_html_come_back_as_they_were() -> None:
     assert parsed.get_content_type() == "multipart/alternative"
     assert body(parsed, "plain") == "Grüße\r\n"
     assert body(parsed, "html").strip() == "<p>Grüße</p>"
+
+
+def test_mail_with_a_shared_body_is_the_same_to_the_byte() -> None:
+    own, shared = message(), message(shared_body_id=1)
+    shared.uid = own.uid
+    assert build(own) == build(shared) == build(shared)
+    assert build(own, text="Anders\n") == build(shared, text="Anders\n")
+
+
+def test_nothing_of_a_body_of_its_own_stays_in_memory() -> None:
+    """It may be a link that is as good as a password."""
+    before = mime._part_of_many.cache_info().currsize
+    build(message(is_secret=True), text="The link: 12345\n", html="<p>12345</p>")
+    assert mime._part_of_many.cache_info().currsize == before
 
 
 def test_mail_without_html_is_plain_text() -> None:
