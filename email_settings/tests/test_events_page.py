@@ -220,6 +220,9 @@ def test_fragment_alone_answers_htmx(panel: Client) -> None:
     shown = panel.get(reverse(URL), headers={"HX-Request": "true"}).content.decode()
     assert shown.startswith(("{#", "\n<div", "<div"))
     assert "<html" not in shown
+    # What was waited for has come: the checklist may show it.
+    wanted = ReadinessLine.objects.filter(wanted_at__isnull=False)
+    assert "simulator" in wanted.values_list("key", flat=True)
 
 
 def test_problem_is_shown_with_its_statement(panel: Client) -> None:

@@ -115,7 +115,10 @@ def events(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _connect(request, stored)
     if request.headers.get("HX-Request"):
-        return render(request, "email_settings/_events_feed.html", _feed(stored))
+        feed = _feed(stored)
+        if not feed["is_waiting"]:
+            run.want(*LINES)  # what was waited for has come; nobody asks here again
+        return render(request, "email_settings/_events_feed.html", feed)
     return _page(request, stored, EventsForm(stored=stored))
 
 

@@ -17,6 +17,9 @@ from accounts.models import INVITATION_LIFETIME, Invitation, Role, User
 from email_settings.models import (
     Brand,
     DeliveryAttempt,
+    DeliveryEvent,
+    EventFeed,
+    Fate,
     OutboxMessage,
     SesSettings,
     WorkerHeartbeat,
@@ -85,14 +88,18 @@ def desk(
         mode=SesSettings.Mode.LIVE,
         hold_code="secret_mismatch",
         held_since=timezone.now() - timedelta(minutes=20),
+        configuration_set="ticketflow-ses",
+        event_queue_url="https://sqs.eu-west-2.amazonaws.com/123456789012/events",
     )
     WorkerHeartbeat.objects.create(name="web-1")
+    messages = one_message_in_each_state()
+    tell_of_events(messages["sent"])
     return Desk(
         people={"admin": admin, "agent": agent, "requester": requester},
         ticket=ticket,
         queue=queue,
         invitation=invitation,
-        messages=one_message_in_each_state(),
+        messages=messages,
     )
 
 
@@ -121,6 +128,63 @@ def one_message_in_each_state() -> dict[str, OutboxMessage]:
         )
         messages[str(state)] = message
     return messages
+
+
+def tell_of_events(sent: OutboxMessage) -> None:
+    """Let Amazon SES have told of this mail, and the queue not be read any more."""
+    now = timezone.now()
+    for kind, sub_kind in [
+        ("send", ""),
+        ("delay", "MailboxFull"),
+        ("bounce", "Permanent/NoEmail"),
+    ]:
+        DeliveryEvent.objects.create(
+            message=sent,
+            kind=kind,
+            sub_kind=sub_kind,
+            mark=kind,
+            happened_at=now,
+            diagnostic="smtp; 550 5.1.1 user unknown",
+        )
+    OutboxMessage.objects.filter(pk=sent.pk).update(
+        fate=Fate.BOUNCED, fate_at=now, fate_detail="The address does not exist."
+    )
+    for number, fate in enumerate(Fate):
+        OutboxMessage.objects.create(
+            kind="simulator" if number < 3 else "public_reply",
+            recipient=f"{['success', 'bounce', 'complaint', 'x'][min(number, 3)]}+1@simulator.amazonses.com",
+            subject="Proof of delivery events",
+            state=State.SENT,
+            sent_at=now,
+            fate=fate,
+            fate_detail="The mailbox is full. Amazon SES goes on trying.",
+        )
+    DeliveryEvent.objects.create(
+        kind="unreadable",
+        mark="x",
+        happened_at=now,
+        raw="What is this?",
+        diagnostic="No event.",
+    )
+    EventFeed.objects.create(
+        queue_url=SesSettings.load().event_queue_url,
+        began_at=now,
+        asked_at=now,
+        last_event_at=now,
+        event_count=3,
+        foreign_count=2,
+        unreadable_count=1,
+        queue_depth=1204,
+        problem={
+            "code": "queue_denied",
+            "title": "AWS does not let us read the queue events.",
+            "why": "The credentials have no right to it.",
+            "fix": "Add the statement below.",
+            "words": "AccessDenied: User is not authorized to perform: sqs:receivemessage",
+            "statement": '{"Effect": "Allow", "Action": ["sqs:ReceiveMessage"]}',
+        },
+        problem_since=now,
+    )
 
 
 def path(name: str, *args: Any, query: str = "") -> Callable[[Desk], str]:
@@ -185,8 +249,11 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
         ),
     ),
     ("admin", path("email_settings:rights", query="?region=nowhere")),  # refused
+    ("admin", path("email_settings:events")),
     ("admin", path("email_settings:message-list")),
+    ("admin", path("email_settings:message-list", query="?fate=bounced")),
     ("admin", path("email_settings:message-list", query="?state=held")),
+    ("admin", path("email_settings:message-detail", message("sent"))),
     ("admin", path("email_settings:message-detail", message("failed"))),
     ("admin", path("email_settings:message-detail", message("held"))),
     # questions before something is done about mail
