@@ -60,6 +60,18 @@ def test_message_carries_no_payload_and_expires(
     assert published[0] == {"outbox.deliver": {"expires": 60, "retry": False}}
 
 
+def test_wake_up_for_the_checklist_is_a_message_of_its_own(
+    published: list[dict[str, object]], settings: Settings
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    nudge.nudge_checks()
+    nudge.nudge_worker()
+    nudge.nudge_checks()
+    wait_for(2, published)
+    names = {name for message in published for name in message}
+    assert names == {"outbox.deliver", "readiness.check"}
+
+
 def test_web_publishes_nothing_to_a_memory_broker(
     published: list[dict[str, object]], settings: Settings
 ) -> None:
@@ -110,7 +122,11 @@ def test_broker_that_is_down_is_no_error(
 
 def test_tasks_take_no_arguments() -> None:
     current_app.loader.import_default_modules()
-    ours = {name: task for name, task in current_app.tasks.items() if "outbox" in name}
-    assert "outbox.deliver" in ours
+    ours = {
+        name: task
+        for name, task in current_app.tasks.items()
+        if not name.startswith("celery.")
+    }
+    assert {nudge.DELIVER, nudge.CHECK} <= set(ours)
     for task in ours.values():
         assert task.run.__code__.co_argcount == 0

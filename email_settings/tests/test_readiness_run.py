@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 
+from email_settings import nudge, watch
 from email_settings.delivery import pump
 from email_settings.gateway import turns
 from email_settings.gateway.reader import Reader
@@ -94,11 +96,13 @@ def test_one_question_a_second(
 def test_question_that_came_too_fast_is_asked_once_more(
     live: LiveAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Somebody else, who does not take turns with us, asks the same account.
+    reader = Reader(SesSettings.load())
+    reader.caller()
+    monkeypatch.setattr(turns, "APART", timedelta(seconds=2.5))
+    # Somebody else, who takes no turns with us, asks the same account just now.
     live.account.one_call_a_second = True
-    Reader(SesSettings.load()).account()
-    monkeypatch.setattr(turns, "APART", timedelta(seconds=1))
-    assert Reader(SesSettings.load()).account()["ProductionAccessEnabled"]
+    live.region.last_turn = live.account.now() + timedelta(seconds=1)
+    assert reader.account()["ProductionAccessEnabled"]
     assert [call.refused for call in live.account.calls] == [
         "",
         "TooManyRequestsException",
@@ -418,6 +422,51 @@ def test_turn_of_a_process_that_died_in_it_comes_free(
     assert turns._wait(clock, threading.Event())
     with turns.turn("1") as is_ours:
         assert is_ours
+
+
+# Waking the worker
+
+
+@pytest.fixture
+def nudges(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr(nudge, "nudge_checks", lambda: told.append("checks"))
+    return told
+
+
+def test_watch_wakes_the_worker_when_somebody_wants_a_line(
+    live: LiveAccount, nudges: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = watch._Look()
+    has_committed = True
+    monkeypatch.setattr(look, "_has_anybody_committed", lambda: has_committed)
+    monkeypatch.setattr(look, "_is_time_for_checks", lambda: False)
+    look.look_when_it_is_time()
+    assert nudges == []  # nothing is wanted
+    run.want("clock")
+    has_committed = False
+    look.look_when_it_is_time()
+    assert nudges == []  # nobody has committed: it is not even asked
+    has_committed = True
+    look.look_when_it_is_time()
+    assert nudges == ["checks"]
+    run.run()
+    look.look_when_it_is_time()
+    assert nudges == ["checks"]
+
+
+def test_watch_leaves_it_to_redis_where_there_is_one(
+    live: LiveAccount,
+    nudges: list[str],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    run.want("clock")
+    look = watch._Look()
+    monkeypatch.setattr(look, "_has_anybody_committed", lambda: True)
+    look.look_when_it_is_time()
+    assert nudges == []
 
 
 # When a line is wanted
