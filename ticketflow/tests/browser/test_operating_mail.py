@@ -46,6 +46,13 @@ def installation(
 
 def set_up(installation: Installation, page: Page) -> None:
     """From the first-run page to live mail."""
+    create_admin(installation, page)
+    save_settings(page)
+    go_live(page)
+
+
+def create_admin(installation: Installation, page: Page) -> None:
+    """From the first-run page to Email Settings."""
     page.set_default_timeout(10_000)
     page.goto(installation.setup_url)
     page.get_by_label("Help desk name").fill("Larkfield")
@@ -54,6 +61,10 @@ def set_up(installation: Installation, page: Page) -> None:
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Create admin and continue").click()
     page.get_by_role("link", name="Email Settings").first.click()
+
+
+def save_settings(page: Page) -> None:
+    """Fill in the form and save it."""
     page.get_by_label("AWS Access Key ID").fill(ACCESS_KEY_ID)
     page.get_by_label("AWS Secret Access Key").fill(SECRET_ACCESS_KEY)
     page.get_by_label("AWS Region").select_option(REGION)
@@ -61,7 +72,6 @@ def set_up(installation: Installation, page: Page) -> None:
     page.get_by_label("From Name").fill("Larkfield Help Desk")
     page.get_by_role("button", name="Save Settings").click()
     expect(page.get_by_text("Settings saved").first).to_be_visible()
-    go_live(page)
 
 
 def send_test_mail(installation: Installation, page: Page) -> None:
