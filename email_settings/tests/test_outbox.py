@@ -48,6 +48,24 @@ def test_message_lives_as_long_as_its_kind_says(kind: str, lifetime: timedelta) 
         assert message.expires_at == message.due_at + lifetime
 
 
+def test_mail_is_due_by_the_clock_of_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moment = timezone.now() - timedelta(hours=2)  # this machine's clock is wrong
+    monkeypatch.setattr(outbox, "database_now", lambda: moment)
+    outbox.put(kind="test", subject="Hi", text_body="Hi", recipient="a@b.example")
+    outbox.enqueue_many(
+        kind="public_reply",
+        template="email_settings/mail/test",
+        context={},
+        recipients=[("b@b.example", ""), ("c@b.example", "")],
+    )
+    found = OutboxMessage.objects.all()
+    assert len(found) == 3
+    for message in found:
+        assert (message.due_at, message.created_at) == (moment, moment)
+
+
 def test_change_that_is_rolled_back_mails_nobody(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
