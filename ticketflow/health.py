@@ -31,6 +31,7 @@ from email_settings.key_age import KeyAge
 from email_settings.pacing import effective_rate
 from email_settings.querysets import REHEARSAL
 from email_settings.quota import Quota
+from email_settings.readiness.outlook import Outlook
 from email_settings.status import COUNT_LIMIT, Depth, MailStatus
 from ticketflow.lib import encryption
 from ticketflow.lib.counting import shown_count
@@ -95,6 +96,7 @@ def examine() -> Iterator[Finding]:
         yield broker()
         yield oldest_mail(mail)
         yield from how_mail_stands(mail)
+        yield from set_up(mail)
         yield from credentials_in_use(mail)
         yield from keys_in_use()
     else:
@@ -243,6 +245,22 @@ def how_mail_stands(mail: MailStatus) -> Iterator[Finding]:
         )
     if not mail.is_rehearsal:
         yield from _how_fast(mail)
+
+
+def set_up(mail: MailStatus) -> Iterator[Finding]:
+    """Say what the checklist of Email Settings found last; nobody is asked."""
+    outlook = Outlook.of(mail.settings)
+    for line in outlook.wrong:
+        yield _wrong("Set-up", f"{line.name}: {line.said}. {line.evidence}", line.fix)
+    if not outlook.total:
+        return
+    todo = ", ".join(f"{line.name} ({line.said})" for line in outlook.todo)
+    yield _well(
+        "Set-up",
+        f"{outlook.done} of {outlook.total} lines of the checklist are done."
+        + (f" To do: {todo}." if todo else ""),
+        "Admin Panel → Email Settings says how." if todo else "",
+    )
 
 
 def _what_holds(mail: MailStatus) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, Invitation, Role, User
 from email_settings.models import OutboxMessage
+from email_settings.readiness.outlook import Outlook
 from email_settings.status import MailStatus
 from tickets.models import Ticket
 
@@ -212,6 +213,7 @@ def _matters_of_mail(mail: MailStatus, figures: MailFigures) -> Iterator[Matter]
             f"{mail.activity_url}?state=failed",
         )
     yield from _matters_of_the_account(mail, settings_url)
+    yield from _matters_of_the_set_up(mail, settings_url)
 
 
 def _matters_of_the_account(mail: MailStatus, settings_url: str) -> Iterator[Matter]:
@@ -234,6 +236,24 @@ def _matters_of_the_account(mail: MailStatus, settings_url: str) -> Iterator[Mat
             "production access.",
             "Open Email Settings",
             settings_url,
+        )
+
+
+def _matters_of_the_set_up(mail: MailStatus, settings_url: str) -> Iterator[Matter]:
+    """Name what the checklist found wrong, besides what has a matter of its own."""
+    wrong = [
+        line
+        for line in Outlook.of(mail.settings).wrong
+        if not (line.key == "sender" and mail.settings.is_from_verified is False)
+    ]
+    if wrong:
+        yield Matter(
+            "bad",
+            "mail",
+            f"E-mail set-up: {', '.join(line.name for line in wrong)}",
+            wrong[0].evidence,
+            "Open the checklist",
+            f"{settings_url}#line-{wrong[0].key}",
         )
 
 

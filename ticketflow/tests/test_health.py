@@ -14,7 +14,13 @@ from django.test import Client
 from django.utils import timezone
 
 from email_settings.credentials import store_secret
-from email_settings.models import Lane, OutboxMessage, SesSettings, WorkerHeartbeat
+from email_settings.models import (
+    Lane,
+    OutboxMessage,
+    ReadinessLine,
+    SesSettings,
+    WorkerHeartbeat,
+)
 from ticketflow import health, views
 from ticketflow.lib import encryption
 
@@ -327,6 +333,26 @@ def test_account_that_is_held_is_wrong_and_says_how_to_mend_it() -> None:
     assert "AWS does not know this access key." in text
     assert "AWS says: The security token is invalid." in text
     assert "create a new access key" in text
+
+
+@pytest.mark.usefixtures("running_worker", "key_file")
+def test_doctor_says_what_the_checklist_found() -> None:
+    save_keys()
+    version = SesSettings.load().version
+    given = {"settings_version": version}
+    ReadinessLine.objects.create(key="region", state="done", said="Answers", **given)
+    ReadinessLine.objects.create(key="dmarc", state="todo", said="Missing", **given)
+    ReadinessLine.objects.create(key="mail_from", state="unneeded", **given)
+    text, code = doctor()
+    assert code == 0
+    assert "1 of 2 lines of the checklist are done. To do: DMARC (Missing)." in text
+    ReadinessLine.objects.create(
+        key="clock", state="wrong", said="3 minutes slow", fix="Set it.", **given
+    )
+    text, code = doctor()
+    assert code == 1
+    assert "Server clock: 3 minutes slow." in text
+    assert "Set it." in text
 
 
 @pytest.mark.usefixtures("running_worker")

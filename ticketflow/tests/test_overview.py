@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Invitation, Role, User
-from email_settings.models import OutboxMessage, WorkerHeartbeat
+from email_settings.models import OutboxMessage, ReadinessLine, WorkerHeartbeat
 from email_settings.tests.builders import make_message, make_settings
 from ticketflow import overview
 from tickets.models import Queue, Ticket
@@ -120,6 +120,25 @@ def test_trouble_is_listed_with_its_button(panel: Client) -> None:
         "1 invitation expired",
     ):
         assert part in shown
+
+
+def test_line_of_the_set_up_that_is_wrong_is_listed(panel: Client) -> None:
+    row = make_settings()
+    ReadinessLine.objects.create(
+        key="dkim",
+        state="wrong",
+        said="2 of 3 found",
+        evidence="1 of 3 records is wrong.",
+        settings_version=row.version,
+    )
+    ReadinessLine.objects.create(
+        key="clock", state="wrong", evidence="Of before.", settings_version=0
+    )
+    shown = show(panel)
+    assert "E-mail set-up: DKIM" in shown
+    assert "1 of 3 records is wrong." in shown
+    assert f"{reverse('email_settings:settings')}#line-dkim" in shown
+    assert "Of before." not in shown
 
 
 def test_worker_that_is_away_is_in_the_headline(
