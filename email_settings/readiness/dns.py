@@ -99,12 +99,22 @@ def _server(text: str) -> dns.nameserver.Do53Nameserver:
     """Return the server that "127.0.0.1:5300", "1.1.1.1" or "[::1]:53" names."""
     host, port = text.strip(), PORT
     try:
-        ipaddress.ip_address(host)
+        if not _is_address(host):
+            host, _, port_text = host.rpartition(":")
+            host, port = host.strip("[]"), int(port_text)
+        return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(host)), port)
     except ValueError:
-        host, _, port_text = host.rpartition(":")
-        host, port = host.strip("[]"), int(port_text)
-        ipaddress.ip_address(host)
-    return dns.nameserver.Do53Nameserver(host, port)
+        raise DnsError(
+            f"DNS_SERVERS names “{text}”, which is no IP address with a port."
+        ) from None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _storable(text: str) -> str:
