@@ -4,9 +4,12 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -503,6 +506,43 @@ def test_pressing_twice_makes_nothing_twice(
     assert len(region.queues) == 2
     [topic] = region.topics.values()
     assert len(topic.subscriptions) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_presses_at_once_make_one_of_each(
+    admin: Any, aws: Account, region: Region
+) -> None:
+    def press_once(_: int) -> str:
+        browser = Client()
+        browser.force_login(admin)
+        try:
+            return press(browser, "fix-events")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        pages = list(pool.map(press_once, range(2)))
+    assert all("Delivery events are connected" in page for page in pages)
+    assert len(region.sets) == len(region.topics) == 1
+    [topic] = region.topics.values()
+    assert len(topic.subscriptions) == 1
+    assert SesSettings.load().configuration_set in region.sets
+
+
+def test_all_steps_together_ask_ses_once_a_second(
+    panel: Client, aws: Account, region: Region
+) -> None:
+    aws.one_call_a_second = True
+    assert "Delivery events are connected" in press(panel, "fix-events")
+    its_turn()
+    region.last_turn = None
+    assert "Delivery events are connected" in press(panel, "fix-events")
+    asked = [call for call in aws.calls if call.action.startswith("ses:")]
+    assert [call.refused for call in asked] == [
+        *["", ""],
+        # They are there already, and the last step brings them up to date.
+        *["AlreadyExistsException", "AlreadyExistsException", ""],
+    ]
 
 
 def test_what_stops_half_way_goes_on_where_it_ended(
