@@ -163,15 +163,15 @@ def _events(place: Place) -> dict[str, Any]:
 def _event_outputs(place: Place) -> dict[str, Any]:
     return {
         "ConfigurationSetName": {
-            "Description": "For Configuration set in Email Settings",
+            "Description": "Email Settings, Delivery events: Configuration set",
             "Value": {"Ref": "ConfigurationSet"},
         },
         "QueueUrl": {
-            "Description": "For Event queue URL in Email Settings",
+            "Description": "Email Settings, Delivery events: Event queue URL",
             "Value": {"Ref": "Queue"},
         },
         "TopicArn": {
-            "Description": "For Event topic ARN in Email Settings",
+            "Description": "Email Settings, Delivery events: Event topic ARN",
             "Value": {"Ref": "Topic"},
         },
     }

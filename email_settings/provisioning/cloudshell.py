@@ -100,7 +100,7 @@ if [ -z "$keys" ] || [ "$keys" = None ]; then
 fi
 
 say ''
-say '--- For Email Settings in TicketFlow ---'
+say '--- For Email Settings ---'
 if [ -n "$key" ]; then
   say "AWS Access Key ID:      $key"
   say "AWS Secret Access Key:  $secret"
@@ -112,6 +112,8 @@ say "AWS Region:             $AWS_REGION"
 """
 
 _EVENTS_END = """\
+say ''
+say '--- For Email Settings, Delivery events ---'
 say "Configuration set:      $configuration_set"
 say "Event queue URL:        $queue"
 say "Event topic ARN:        $topic"

@@ -52,25 +52,21 @@ FEATURES: dict[Feature, About] = {
         ),
     ),
     Feature.EVENTS: About(
-        "Receive events",
-        "What became of each mail: delivered, bounced, complained. Reads one queue.",
-        (
-            "sqs:ReceiveMessage",
-            "sqs:DeleteMessage",
-            "sqs:ChangeMessageVisibility",
-            "sqs:GetQueueAttributes",
-            "sqs:GetQueueUrl",
-        ),
+        "Delivery events",
+        "What became of each mail: delivered, bounced, called spam. Reads one queue.",
+        ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
     ),
     Feature.SUPPRESSION: About(
         "Keep the suppression list",
-        "See which addresses Amazon SES takes no mail for, and release one again.",
+        "See which addresses Amazon SES takes no mail for, and release one again. "
+        "TicketFlow does not use it yet.",
         (
             "ses:GetSuppressedDestination",
             "ses:ListSuppressedDestinations",
             "ses:PutSuppressedDestination",
             "ses:DeleteSuppressedDestination",
         ),
+        is_usual=False,
     ),
     Feature.ROTATION: About(
         "Change its own key",
