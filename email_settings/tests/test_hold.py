@@ -314,6 +314,13 @@ def test_refusal_by_aws_itself_ends_the_pause() -> None:
     assert SesSettings.load().hold_code == ""
 
 
+def test_refusal_of_one_message_does_not_mend_a_broken_account() -> None:
+    make_settings()
+    settle.settle([outcome("key_unknown")])
+    settle.settle([outcome("recipient_invalid", is_probe=True, request_id="0f0f")])
+    assert SesSettings.load().hold_code == "key_unknown"
+
+
 def test_broken_account_stays_so_while_aws_can_not_be_reached() -> None:
     make_settings()
     settle.settle([outcome("key_unknown")])

@@ -40,6 +40,7 @@ from email_settings.gateway.errors import SendError, problem_for
 from email_settings.models import DeliveryAttempt, Lane, OutboxMessage, SesSettings
 from email_settings.pacing import NoPace
 from email_settings.tests.builders import make_message, make_settings
+from email_settings.void_links import void_links
 from ticketflow.errors import DomainError
 
 REPEATS = int(os.environ.get("FAULT_REPEATS", "1"))
@@ -99,6 +100,7 @@ class Fact:
     taken: list[uuid.UUID] = field(default_factory=list)
     sent_again_by_hand: int = 0
     marked_as_sent: bool = False
+    has_void_link: bool = False
     tries: int = 0  # that may count towards giving up
     state: str = State.QUEUED  # when it was looked at last
 
@@ -226,7 +228,8 @@ class Mail(RuleBasedStateMachine):
     def admin_retries(self, data: st.DataObject) -> None:
         if message := self.some(data, State.FAILED, State.HELD):
             self.allowed_by_hand = {(State.FAILED, State.QUEUED)}
-            with_refusal(lambda: by_hand.retry_message(message.uid))
+            if with_refusal(lambda: by_hand.retry_message(message.uid)):
+                assert not self.facts[message.pk].has_void_link
 
     @rule(data=st.data())
     def admin_resends(self, data: st.DataObject) -> None:
@@ -234,6 +237,7 @@ class Mail(RuleBasedStateMachine):
             self.allowed_by_hand = {(State.UNKNOWN, State.QUEUED)}
             if with_refusal(lambda: by_hand.resend(message.uid, actor=self.admin)):
                 self.facts[message.pk].sent_again_by_hand += 1
+                assert not self.facts[message.pk].has_void_link
 
     @rule(data=st.data())
     def admin_marks_as_sent(self, data: st.DataObject) -> None:
@@ -243,6 +247,16 @@ class Mail(RuleBasedStateMachine):
                 lambda: by_hand.resolve_by_hand_sent(message.uid, actor=self.admin)
             )
             self.facts[message.pk].marked_as_sent |= done
+
+    @rule(data=st.data())
+    def link_becomes_void(self, data: st.DataObject) -> None:
+        """An invitation is renewed, say: its earlier mail must not be sent again."""
+        waiting = (State.UNKNOWN, State.SENDING, State.QUEUED, State.HELD)
+        message = self.some(data, *waiting)
+        if message and message.is_secret:
+            self.allowed_by_hand = {(State.UNKNOWN, State.CANCELLED)}
+            void_links(OutboxMessage.objects.filter(pk=message.pk))
+            self.facts[message.pk].has_void_link = True
 
     @rule(data=st.data())
     def evidence_comes_late(self, data: st.DataObject) -> None:
@@ -374,7 +388,9 @@ class Mail(RuleBasedStateMachine):
     def what_was_taken_is_sent_or_in_doubt(self) -> None:
         for fact in self.facts.values():
             if fact.taken and not fact.sent_again_by_hand:
-                assert fact.state in {State.SENDING, State.UNKNOWN, State.SENT}
+                is_void = fact.has_void_link and fact.state == State.CANCELLED
+                is_known = fact.state in {State.SENDING, State.UNKNOWN, State.SENT}
+                assert is_known or is_void
             if fact.state == State.SENT:
                 assert fact.taken or fact.marked_as_sent
 
