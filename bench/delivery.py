@@ -1,6 +1,6 @@
 """How fast mail leaves, next to the least that it could cost.
 
-    python bench/delivery.py            a table, in about seven minutes
+    python bench/delivery.py            a table, in about nine minutes
     python bench/delivery.py --quick    shorter and less exact, in about one
     python bench/delivery.py --json     one JSON object instead of the table
 
@@ -34,8 +34,20 @@ MODES = {"postgresql": 2, "sqlite": 1}  # with so many workers
 # Share of the raw loop that the pipeline should reach: at 50 ms, at no latency
 TARGETS = {"postgresql": (0.85, 0.55), "sqlite": (0.95, 0.65)}
 IDLE_TARGETS_MS = {"postgresql": {"p50": 30}, "sqlite": {"p50": 80, "p95": 150}}
-USUAL = {"rounds": 3, "seconds": 6.0, "idle_mails": 60, "requests": 200}
-QUICK = {"rounds": 1, "seconds": 3.0, "idle_mails": 20, "requests": 50}
+USUAL = {
+    "rounds": 3,
+    "seconds": 6.0,
+    "idle_mails": 60,
+    "requests": 200,
+    "backlogs": [1_000, 100_000],
+}
+QUICK = {
+    "rounds": 1,
+    "seconds": 3.0,
+    "idle_mails": 20,
+    "requests": 50,
+    "backlogs": [1_000],
+}
 
 
 def main() -> None:
@@ -179,6 +191,7 @@ def _summary(mode: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "reply_ms": _rounded(found["reply_ms"]),
         "idle_commit_to_ses_ms": _rounded(found["idle_ms"]),
         "target_idle_ms": IDLE_TARGETS_MS[mode],
+        "worker_mb_by_backlog": _rounded(found["memory_mb"]),
     }
 
 
@@ -268,7 +281,8 @@ def _table(answer: Mapping[str, Any]) -> str:
         "",
         *(
             f"{mode}: {figures['processes']} process(es) with {figures['threads_each']}"
-            f" threads, mails of {figures['mail_bytes']} bytes"
+            f" threads, mails of {figures['mail_bytes']} bytes; MB a worker holds"
+            f" while so many wait: {figures['worker_mb_by_backlog']}"
             for mode, figures in answer["modes"].items()
         ),
     ]

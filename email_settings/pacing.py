@@ -147,6 +147,8 @@ class _Limits:
 class _Turns:
     """What all of them share: one thread of the process asks, the others line up."""
 
+    _away_code = "pacer_unavailable"
+
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._limits = _Limits.of(rate)
@@ -220,7 +222,7 @@ class _Turns:
     def _away(self, error: Exception) -> SendError:
         """Without its clock nothing leaves: it could be too fast."""
         self._away_until = time.monotonic() + AWAY_SECONDS
-        return SendError(problem_for("pacer_unavailable"), detail=str(error))
+        return SendError(problem_for(self._away_code), detail=str(error))
 
 
 class LocalPace(_Turns):
@@ -313,6 +315,8 @@ class DatabasePace(_Turns):
     # WINDOW_SECONDS / rate apart on average, no second gets one too many while this is
     # below WINDOW_SECONDS - 1.
     MAY_CATCH_UP_SECONDS = 0.03
+
+    _away_code = "pacer_database_unavailable"
 
     _TAKE = """
         UPDATE {table}

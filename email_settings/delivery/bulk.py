@@ -16,8 +16,11 @@ def update_rows(
     *,
     match: Sequence[str],
     new: Mapping[str, str] | None = None,
+    only: Mapping[str, str] | None = None,
 ) -> int:
     """Update each row that is found by its `match` fields with its other values.
+
+    `only` are values that a row must have as well to be found.
 
     Returns how many were found. Every mapping has the same keys, all names of fields.
     `new` gives a matching field another value after it has matched.
@@ -26,7 +29,7 @@ def update_rows(
         return 0
     at_once = _VALUES_AT_ONCE // len(rows[0])
     return sum(
-        _update(model, rows[start : start + at_once], match, new or {})
+        _update(model, rows[start : start + at_once], match, new or {}, only or {})
         for start in range(0, len(rows), at_once)
     )
 
@@ -36,6 +39,7 @@ def _update(
     rows: Sequence[Mapping[str, Any]],
     match: Sequence[str],
     new: Mapping[str, str],
+    only: Mapping[str, str],
 ) -> int:
     fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in rows[0]]  # type: ignore[misc]
     columns = [str(field.column) for field in fields]
@@ -47,11 +51,15 @@ def _update(
         *(f"{c} = {came[c]}" for c in columns if c not in match),
         *(f"{c} = %s" for c in new),
     ]
+    found = [
+        *(f"{table}.{c} = {came[c]}" for c in match),
+        *(f"{table}.{c} = %s" for c in only),
+    ]
     # Every name comes from the model; the values are parameters.
     statement = f"""
         UPDATE {table} SET {", ".join(assigned)}
         FROM (VALUES {_values(fields, len(rows))}) AS came
-        WHERE {" AND ".join(f"{table}.{c} = {came[c]}" for c in match)}
+        WHERE {" AND ".join(found)}
     """  # noqa: S608
     parameters = [
         field.get_db_prep_save(row[field.name], connection)
@@ -59,7 +67,7 @@ def _update(
         for field in fields
     ]
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*new.values(), *parameters])
+        cursor.execute(statement, [*new.values(), *parameters, *only.values()])
         return int(cursor.rowcount)
 
 

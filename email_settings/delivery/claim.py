@@ -16,6 +16,7 @@ from email_settings.delivery.clock import now_in_sql
 from email_settings.delivery.hold import KEPT_APART
 from email_settings.models import (
     DeliveryAttempt,
+    Lane,
     OutboxMessage,
     SesSettings,
     SharedBody,
@@ -70,15 +71,20 @@ def claim_due(
     *,
     token: str,
     sender: SesSettings,
+    last_lane: Lane = Lane.DIGEST,
     bodies: dict[int, SharedBody] | None = None,
 ) -> list[Claim]:
     """Lease up to `limit` due messages, the most urgent first. Needs a transaction.
 
+    None of a lane that is less urgent than `last_lane`.
     `bodies` are those of the claim before this one, and of this one afterwards: what
     many messages share need not be read again for each few of them.
     """
     now, parameters = now_in_sql()
-    messages = _lease(f"state = 'queued' AND due_at <= {now}", parameters, limit, token)
+    is_due = f"state = 'queued' AND due_at <= {now}"
+    if last_lane < Lane.DIGEST:
+        is_due += f" AND lane <= {last_lane:d}"
+    messages = _lease(is_due, parameters, limit, token)
     _give_bodies(messages, {} if bodies is None else bodies)
     return _claimed(messages, sender, is_probe=False)
 

@@ -185,6 +185,7 @@ def settle(outcomes: Sequence[Outcome]) -> None:
         [_message_values(outcome, verdict) for outcome, verdict in judged],
         match=["id", "claim_token"],
         new={"claim_token": ""},
+        only={"state": State.SENDING},
     )
     update_rows(
         DeliveryAttempt,

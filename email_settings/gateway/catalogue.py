@@ -376,6 +376,13 @@ CATALOGUE: dict[str, Problem] = {
             "Redis is stopped or can't be reached.",
             "Start Redis. The message is tried again in a moment.",
         ),
+        _problem(
+            "pacer_database_unavailable",
+            ErrorClass.RATE,
+            "PostgreSQL, which keeps the sending rate, does not answer.",
+            "PostgreSQL is stopped, is restarting or can't be reached.",
+            "Start PostgreSQL. The message is tried again in a moment.",
+        ),
         # This message
         _problem(
             "recipient_invalid",

@@ -95,6 +95,14 @@ def test_only_as_many_as_asked_for_and_only_what_is_due() -> None:
     assert len(claim.claim_due(9, token="b", sender=sender)) == 1
 
 
+def test_nothing_is_settled_that_is_not_on_its_way() -> None:
+    """Whoever took the message out of a worker's hands may have left its token."""
+    claimed = make_claim(make_message(), make_settings())
+    OutboxMessage.objects.update(state=State.CANCELLED, lease_until=None)
+    settle([Outcome(claimed, error=error("cannot_connect"))])
+    assert fresh(claimed.message).state == State.CANCELLED
+
+
 def test_body_that_many_share_is_read_once_for_claims_that_follow_each_other() -> None:
     sender = make_settings()
     first, second = (SharedBody.objects.create(text=text) for text in ("a", "b"))

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from email_settings.delivery import hold
+from email_settings.delivery.claim import Claim
 from email_settings.delivery.pump import Pump
 from email_settings.delivery.slots import Slots
 from email_settings.models import Lane, OutboxMessage, SesSettings
@@ -156,6 +157,34 @@ def test_no_more_is_let_go_than_there_is_room_for() -> None:
     quota = quota_of(sender)
     assert hold.release_what_may_go(sender, quota, waiting_since=now) == 30
     assert hold.release_what_may_go(sender, quota, waiting_since=now) == 0
+
+
+def test_security_mail_does_not_wait_until_the_others_are_parked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hold, "AT_ONCE", 1)
+    told(960)
+    for _ in range(3):
+        make_message()
+    make_message(lane=Lane.SECURITY)
+    events: list[str] = []
+    park, start = hold.park_for_the_reserve, Pump._start
+
+    def parking() -> int:
+        events.append("parked")
+        return park()
+
+    def starting(running: Pump, claimed: Claim) -> None:
+        events.append("started")
+        start(running, claimed)
+
+    monkeypatch.setattr(hold, "park_for_the_reserve", parking)
+    monkeypatch.setattr(Pump, "_start", starting)
+    run(FakeGateway())
+    # The first part was parked in the transaction that claimed it.
+    assert events[:2] == ["parked", "started"]
+    assert events.count("parked") == 4
+    assert OutboxMessage.objects.filter(reason_code="quota_reserve").count() == 3
 
 
 def test_parking_goes_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
