@@ -196,6 +196,15 @@ class KeyIdField(UnmarkedField, PastedField):
     """A pasted Access Key ID, which only some sources need."""
 
 
+class SourceField(forms.ChoiceField):
+    """Where the credentials come from; a page from before it was asked does not say."""
+
+    def validate(self, value: Any) -> None:
+        """Accept none, which means a key; the form says so."""
+        if value:
+            super().validate(value)
+
+
 class SettingsForm(forms.Form):
     """Email Settings. The secret is write-only: it is never shown again, not even in part.
 
@@ -204,9 +213,8 @@ class SettingsForm(forms.Form):
 
     use_required_attribute = False
 
-    source = forms.ChoiceField(
+    source = SourceField(
         label="Where do the credentials come from?",
-        required=False,  # a browser's old page does not know it
         widget=forms.RadioSelect(attrs={"class": "choices-3"}),
         error_messages={
             "invalid_choice": sentence(

@@ -279,7 +279,7 @@ CATALOGUE: dict[str, Problem] = {
         ),
         _problem(
             "role_refused",
-            ErrorClass.IAM,
+            ErrorClass.CONFIG,
             "AWS does not let {who} assume the role{role}.",
             "{denied}Either the trust policy of the role does not name {who} with the external ID of this installation, or {who} lacks the right sts:AssumeRole, or there is no such role. AWS does not say which.",
             "Open IAM → Roles → the role → Trust relationships and paste the trust policy that Email Settings show. Then add this statement to the policies of {who}: {statement}",

@@ -21,8 +21,12 @@ from email_settings.delivery.pump import Pump
 from email_settings.gateway import ses
 from email_settings.gateway.base import Outgoing
 from email_settings.gateway.errors import ErrorClass, SendError
+from email_settings.gateway.reader import Reader
 from email_settings.gateway.sessions import session_of
 from email_settings.models import OutboxMessage, SesSettings
+from email_settings.readiness.checks import key
+from email_settings.readiness.dns import Dns
+from email_settings.readiness.look import Look
 from email_settings.status import MailStatus
 from email_settings.tests.builders import (
     ACCESS_KEY_ID,
@@ -76,7 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
                 200,
                 "<GetCallerIdentityResponse><GetCallerIdentityResult>"
                 f"<Arn>{arn}</Arn><UserId>A</UserId><Account>210987654321</Account>"
-                "</GetCallerIdentityResult></GetCallerIdentityResponse>",
+                "</GetCallerIdentityResult><ResponseMetadata><RequestId>r-1</RequestId>"
+                "</ResponseMetadata></GetCallerIdentityResponse>",
             )
         elif self.path == "/v2/email/outbound-emails":
             self.server.signed_by.append(signer)
@@ -301,7 +306,7 @@ def test_a_role_that_may_not_be_assumed_names_who_and_what_to_do(aws: Aws) -> No
     )
     error = refused(by_role())
     problem = error.problem
-    assert (problem.code, problem.kind) == ("role_refused", ErrorClass.IAM)
+    assert (problem.code, problem.kind) == ("role_refused", ErrorClass.CONFIG)
     assert problem.title == (
         "AWS does not let the IAM user helpdesk assume the role ticketflow-ses."
     )
@@ -383,8 +388,9 @@ def test_a_role_is_saved_and_its_principal_shown(panel: Client, aws: Aws) -> Non
     shown = save(panel)
     assert "Settings saved" in shown
     assert AS_ROLE in shown
-    assert "role ticketflow-ses" in shown
     row = SesSettings.load()
+    found = key.credentials(Look(row, Reader(row), Dns(), {}))
+    assert found.evidence == "AWS account 2109-8765-4321, role ticketflow-ses."
     assert (row.source, row.role_arn, row.external_id) == ("role", ROLE, external_id)
     assert {asked["ExternalId"] for asked in aws.asked} == {external_id}
     assert SECRET not in shown

@@ -20,10 +20,12 @@ from email_settings.models import (
     DeliveryEvent,
     EventFeed,
     Fate,
+    KeyRotation,
     OutboxMessage,
     SesSettings,
     WorkerHeartbeat,
 )
+from email_settings.rotation import machine, words
 from ticketflow.lib.localfiles import read_or_create_secret
 from ticketflow.tests.browser.conftest import Axe, SignIn
 from tickets import services as tickets
@@ -234,6 +236,7 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     # admins
     ("admin", path("admin-overview")),
     ("admin", path("email_settings:settings")),
+    ("admin", path("email_settings:rotation")),
     ("admin", path("email_settings:settings-go-live")),
     ("admin", path("email_settings:settings-rehearse")),
     ("admin", path("email_settings:test-detail", message("sent"))),
@@ -382,6 +385,92 @@ def test_refused_forms(
     expect(page.locator("[role=alert], [aria-invalid=true]").first).to_be_focused()
     expect(page).to_have_title("Error: " + page.title().removeprefix("Error: "))
     assert find(page, axe) == []
+
+
+def with_a_key(days: int = 84) -> SesSettings:
+    """Store an access key of that age."""
+    row = SesSettings.load()
+    row.access_key_id = "AKIAIOSFODNN7EXAMPLE"
+    row.secret_access_key_encrypted = "of no use"
+    row.key_since = timezone.now() - timedelta(days=days)
+    row.principal_arn = "arn:aws:iam::123456789012:user/ticketflow-ses"
+    row.account_id = "123456789012"
+    row.save()
+    return row
+
+
+@pytest.mark.parametrize("days", [84, 91])
+def test_each_source_of_credentials(
+    days: int,
+    desk: Desk,
+    page: Page,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    axe: Axe,
+) -> None:
+    with_a_key(days)
+    sign_in(desk.people["admin"])
+    page.goto(live_server.url + reverse("email_settings:settings"))
+    found = find(page, axe)
+    for name, shown, hidden in (
+        ("Assume a role", "Role ARN", None),
+        ("This server’s own", None, "AWS Access Key ID"),
+        ("Access key", "AWS Access Key ID", "Role ARN"),
+    ):
+        page.get_by_role("radio", name=name).check(force=True)
+        if shown:
+            expect(page.get_by_label(shown, exact=True)).to_be_visible()
+        if hidden:
+            expect(page.get_by_label(hidden, exact=True)).to_be_hidden()
+        found += find(page, axe)
+    assert found == []
+
+
+def begun(desk: Desk, step: KeyRotation.Step, code: str = "") -> KeyRotation:
+    """Put a rotation at a step, with a problem of that code if one is given."""
+    KeyRotation.objects.all().delete()
+    is_switched = step in {"watch", "disable", "rest", "delete", "back"}
+    rotation = KeyRotation.objects.create(
+        step=step,
+        started_by=desk.people["admin"],
+        old_key_id="AKIAI44QH8DHBEXAMPLE" if is_switched else "AKIAIOSFODNN7EXAMPLE",
+        old_user="ticketflow-ses",
+        new_key_id="AKIAIOSFODNN7EXAMPLE" if is_switched else "AKIAI44QH8DHBEXAMPLE",
+        switched_at=timezone.now() if is_switched else None,
+        off_at=timezone.now() if step == "rest" else None,
+        problem=words.problem(code, others="AKIAI44QH8DHBEXAMPLE") if code else {},
+        # Else the page would look again in the middle of the look at it.
+        next_at=None,
+    )
+    rotation.entries.create(
+        actor=desk.people["admin"], text="Began to rotate the key AKIAIOSFODNN7EXAMPLE"
+    )
+    rotation.entries.create(text="AWS made the key AKIAI44QH8DHBEXAMPLE.")
+    return rotation
+
+
+ROTATIONS = [
+    *((step, "") for step in KeyRotation.Step if step not in machine.ENDED),
+    (KeyRotation.Step.CREATE, "two_keys"),
+    (KeyRotation.Step.CREATE, "orphan_key"),
+    (KeyRotation.Step.TRY, "fewer_permissions"),
+    (KeyRotation.Step.DISABLE, "still_active"),
+    (KeyRotation.Step.DELETE, "delete_by_hand"),
+    (KeyRotation.Step.BACK, "old_key_off"),
+]
+
+
+def test_each_step_of_a_rotation(
+    desk: Desk, page: Page, sign_in: SignIn, live_server: LiveServer, axe: Axe
+) -> None:
+    with_a_key()
+    sign_in(desk.people["admin"])
+    found = []
+    for step, code in ROTATIONS:
+        begun(desk, step, code)
+        page.goto(live_server.url + reverse("email_settings:rotation"))
+        found += find(page, axe)
+    assert found == []
 
 
 def test_menus_and_dialogs(
