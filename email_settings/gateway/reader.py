@@ -193,8 +193,10 @@ class Reader:
 
     def _note_clock(self, service: str, answer: Mapping[str, Any]) -> None:
         """Compare the clocks; an answer that says no has the time of AWS, too."""
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        if service != "sts" or "date" not in headers:
+        metadata = answer.get("ResponseMetadata", {})
+        headers = metadata.get("HTTPHeaders", {})
+        is_of_aws = service == "sts" and metadata.get("RequestId")
+        if not is_of_aws or "date" not in headers:
             return
         try:
             theirs = parsedate_to_datetime(headers["date"])

@@ -27,6 +27,9 @@ from email_settings.standin.account import (
 from email_settings.standin.presets import SENDING, connect_events
 from email_settings.standin.zone import Answer
 from email_settings.tests.builders import ACCESS_KEY_ID, SECRET, make_message
+from email_settings.tests.fake_account import running_fake_account
+from email_settings.tests.fake_ses import Answer as FakeAnswer
+from email_settings.tests.fake_ses import page
 from email_settings.tests.live_account import DOMAIN, FROM, HERE, LiveAccount
 
 pytestmark = pytest.mark.django_db
@@ -188,6 +191,30 @@ def test_credentials_are_not_known_while_nothing_answers(
     found = live.look("credentials")
     assert (found.state, found.said) == (UNKNOWN, "No answer")
     assert "port 443" in found.fix
+
+
+@pytest.mark.parametrize("key", ["clock", "credentials", "region", "account", "sender"])
+@pytest.mark.parametrize("status", [200, 403])
+def test_portal_that_answers_in_the_place_of_aws_is_told(
+    live: LiveAccount, monkeypatch: pytest.MonkeyPatch, key: str, status: int
+) -> None:
+    with running_fake_account() as portal:
+        portal.who = portal.account = portal.identity_refusal = page(status)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", portal.url)
+        found = live.look(key)
+    assert (found.state, found.said) == (UNKNOWN, "No answer")
+    assert "Something other than AWS answered." in found.evidence
+
+
+def test_empty_answer_without_a_number_is_not_that_of_aws(
+    live: LiveAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_fake_account() as portal:
+        portal.account = FakeAnswer(body="{}", is_from_aws=False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", portal.url)
+        found = live.look("account")
+    assert (found.state, found.said) == (UNKNOWN, "No answer")
+    assert SesSettings.load().is_sandbox is None
 
 
 # Region
