@@ -335,3 +335,43 @@ def test_while_the_database_is_away_nothing_is_set_aside(
     with pytest.raises(OperationalError):
         tell(said.delivery(about(sent())))
     assert not DeliveryEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fate_is_drawn_by_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has read the events too early must not write after who knows better."""
+    message = sent()
+    installation = SesSettings.load().installation
+    delivered, bounced = (
+        body(said.delivery(about(message))),
+        body(said.bounce(about(message))),
+    )
+    has_read, other_is_done = threading.Event(), threading.Event()
+    write = store_module.update_rows
+
+    def write_late(*arguments: Any, **options: Any) -> int:
+        if threading.current_thread().name == "early":
+            has_read.set()
+            other_is_done.wait(1.5)  # in vain, where the other has to wait for this one
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(store_module, "update_rows", write_late)
+
+    def keep(text: str) -> None:
+        try:
+            store([text], installation=installation)
+        finally:
+            connection.close()
+
+    early = threading.Thread(target=keep, args=(delivered,), name="early")
+    early.start()
+    assert has_read.wait(10)
+    late = threading.Thread(target=keep, args=(bounced,))
+    late.start()
+    late.join(1.0)
+    if not late.is_alive():
+        other_is_done.set()
+    early.join()
+    late.join()
+    message.refresh_from_db()
+    assert message.fate == Fate.BOUNCED
