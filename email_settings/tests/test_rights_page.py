@@ -99,7 +99,7 @@ def test_a_wrong_choice_gives_nothing_to_paste(
 ) -> None:
     page = show(panel, **chosen)
     assert "rights-text" not in page
-    assert "<title>Error: " in page
+    assert "<title>Error: Rights in AWS" in page
     for name in ("rights-script", "rights-template"):
         url = reverse(f"email_settings:{name}")
         assert panel.get(f"{url}?{urlencode(chosen)}").status_code == 302
