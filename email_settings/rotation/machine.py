@@ -20,6 +20,7 @@ from email_settings.credentials import Secret
 from email_settings.delivery import hold
 from email_settings.models import KeyRotation, KeyRotationEntry, SesSettings
 from email_settings.nudge import nudge_worker
+from email_settings.readiness import run as readiness
 from email_settings.rotation import steps, words
 from email_settings.rotation.steps import Move, OvertakenError
 from ticketflow.errors import DomainError
@@ -308,6 +309,9 @@ def _take(rotation: KeyRotation, move: Move, to: KeyRotation.Step | None) -> Non
 def _after(rotation: KeyRotation, to: KeyRotation.Step | None) -> None:
     """Let mail go that waited for a key that works: a test has just been taken."""
     logger.info("rotation: at %s", rotation.step)
+    if to == Step.WATCH or (to == Step.CLEAN and rotation.switched_at):
+        # What the checklist says, it says of another key.
+        readiness.want_all()
     if to == Step.WATCH and SesSettings.load().hold_code:
         hold.lift()
         nudge_worker()

@@ -20,6 +20,7 @@ from email_settings.models import (
     DeliveryAttempt,
     KeyRotation,
     OutboxMessage,
+    ReadinessLine,
     SesSettings,
 )
 from email_settings.rotation import machine, steps, trial
@@ -153,6 +154,7 @@ def test_it_rotates_all_by_itself_and_mail_flows_all_the_while(desk: Desk) -> No
     assert SesSettings.load().version == before + 1
     assert hint_of(send_one()) == new_id[-4:]
     assert desk.key.is_active
+    assert ReadinessLine.objects.filter(wanted_at__isnull=False).exists()
 
     desk.time_passes(minutes=11)
     desk.until(Step.REST)
@@ -578,8 +580,9 @@ def test_going_back_in_the_moment_of_the_switch_does_not_switch(
         return found
 
     monkeypatch.setitem(steps._STEPS, Step.SWITCH, press_cancel_meanwhile)
-    desk.until(Step.UNDONE)
+    found = desk.until(Step.UNDONE)
     assert stored() == (ACCESS_KEY_ID, SECRET)
+    assert found.switched_at is None
 
 
 def test_an_old_key_that_is_off_and_may_not_be_activated_is_said(desk: Desk) -> None:
@@ -630,6 +633,7 @@ def test_two_workers_do_each_step_once(
     create = iam.create_key
 
     def while_another_looks(signer: credentials.Credentials) -> tuple[str, Secret]:
+        monkeypatch.setattr(iam, "create_key", create)
         assert not machine.advance()
         return create(signer)
 
