@@ -12,7 +12,7 @@ When a line is wanted:
 - with other settings than those it was looked at with: at once;
 - done or not needed: once a day;
 - else once an hour, and every ten minutes while somebody looks at the page. What asks
-  nobody outside is looked at again with each look at the page;
+  nobody outside is looked at again each time that somebody opens the page;
 - when a line that it waited for came to be done, or is done no more.
 """
 
@@ -41,7 +41,7 @@ LEASE = timedelta(minutes=1)
 AGAIN_DAILY = timedelta(hours=24)
 AGAIN_HOURLY = timedelta(hours=1)
 AGAIN_WHILE_LOOKED_AT = timedelta(minutes=10)
-AGAIN_FOR_NOTHING = timedelta(seconds=5)  # of what asks nobody outside
+FREE = timedelta(seconds=5)  # of what asks nobody outside
 
 _SETTLED = {State.DONE, State.UNNEEDED}
 _FIELDS = [
@@ -71,8 +71,12 @@ def want_all() -> None:
     _want(BY_KEY)
 
 
-def want_what_is_due(*, is_looked_at: bool = False) -> None:
-    """Have those looked at whose time has come; nothing before anything is saved."""
+def want_what_is_due(*, is_looked_at: bool = False, is_opened: bool = False) -> None:
+    """Have those looked at whose time has come; nothing before anything is saved.
+
+    `is_looked_at` says that somebody has the page before him, `is_opened` that he has
+    just come: the page asks again by itself, and would never end.
+    """
     sender = SesSettings.objects.first()
     if sender is None or not sender.is_configured:
         return
@@ -82,31 +86,29 @@ def want_what_is_due(*, is_looked_at: bool = False) -> None:
         key
         for key, line in BY_KEY.items()
         if key not in lines
-        or _is_due(lines[key], line, sender, now, is_looked_at=is_looked_at)
+        or _is_due(
+            lines[key], sender, now, _every(lines[key], is_looked_at=is_looked_at)
+        )
+        or (is_opened and line.is_free and _is_due(lines[key], sender, now, FREE))
     ]
     if due:
         _want(due)
 
 
 def _is_due(
-    row: ReadinessLine,
-    line: Line,
-    sender: SesSettings,
-    now: datetime,
-    *,
-    is_looked_at: bool,
+    row: ReadinessLine, sender: SesSettings, now: datetime, every: timedelta
 ) -> bool:
     if row.wanted_at:
         return False
     if row.checked_at is None or row.settings_version != sender.version:
         return True
-    if is_looked_at and line.is_free:
-        every = AGAIN_FOR_NOTHING
-    elif row.state in _SETTLED:
-        every = AGAIN_DAILY
-    else:
-        every = AGAIN_WHILE_LOOKED_AT if is_looked_at else AGAIN_HOURLY
     return now >= row.checked_at + every
+
+
+def _every(row: ReadinessLine, *, is_looked_at: bool) -> timedelta:
+    if row.state in _SETTLED:
+        return AGAIN_DAILY
+    return AGAIN_WHILE_LOOKED_AT if is_looked_at else AGAIN_HOURLY
 
 
 @transaction.atomic

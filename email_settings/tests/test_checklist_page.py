@@ -251,6 +251,18 @@ def test_htmx_gets_the_checklist_alone_and_only_when_it_changed(
     assert "Checked: 10 of 13 done." in answer.content.decode()
 
 
+def test_page_that_asks_by_itself_wants_nothing_that_is_fresh(
+    panel: Client, live: LiveAccount
+) -> None:
+    look_at_all()
+    ReadinessLine.objects.update(checked_at=timezone.now() - timedelta(minutes=9))
+    text(panel, CHECKLIST)
+    assert wanted() == set()
+    # Somebody who comes to the page sees what costs nothing as it is now.
+    text(panel)
+    assert wanted() == {"key_format", "permission", "simulator"}
+
+
 def test_polling_slows_down_and_ends(panel: Client, live: LiveAccount) -> None:
     a_worker_runs()
     look_at_all()

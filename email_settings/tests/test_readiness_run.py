@@ -504,7 +504,7 @@ def test_when_a_line_is_looked_at_again(
     ReadinessLine.objects.filter(key=key).update(
         state=state, checked_at=timezone.now() - age
     )
-    run.want_what_is_due(is_looked_at=is_looked_at)
+    run.want_what_is_due(is_looked_at=is_looked_at, is_opened=is_looked_at)
     assert bool(line(key).wanted_at) is is_wanted
 
 

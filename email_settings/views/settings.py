@@ -88,7 +88,7 @@ def _page(
         "trust_policy": trust_policy(stored),
         "key_age": KeyAge.of(stored),
         "rotation": machine.current() if stored.has_key else None,
-        "panel": panel_of(stored),
+        "panel": panel_of(stored, is_opened=True),
         "test_form": TestMailForm(
             initial={"recipient": request.user.get_username()}, auto_id="test_%s"
         ),
