@@ -655,6 +655,20 @@ def test_a_set_that_is_switched_off_or_a_default_one_counts(aws: Aws) -> None:
         aws.send("hannah@elsewhere.example")
 
 
+def test_a_topic_that_lets_ses_in_for_another_set_only_gets_nothing(aws: Aws) -> None:
+    queue = presets.connect_events(aws.account, aws.region)
+    aws.receive()
+    [topic] = aws.region.topics.values()
+    allowed = topic.attributes.pop("Policy")
+    aws.send("hannah@elsewhere.example", "ticketflow-ses")
+    topic.attributes["Policy"] = allowed.replace("set/ticketflow-ses", "set/other")
+    aws.send("hannah@elsewhere.example", "ticketflow-ses")
+    assert queue.letters == []
+    topic.attributes["Policy"] = allowed
+    aws.send("hannah@elsewhere.example", "ticketflow-ses")
+    assert aws.kinds() == ["Send", "Delivery"]
+
+
 def test_a_set_without_a_topic_tells_nobody(aws: Aws) -> None:
     queue = presets.connect_events(aws.account, aws.region)
     aws.receive()
