@@ -37,7 +37,8 @@ from email_settings.tests.event_aws import (
 )
 from email_settings.tests.event_bodies import body, mail, wrapped
 from email_settings.tests.fake_ses import Answer, FakeSes, page
-from email_settings.tests.workers import Site, make_site
+from email_settings.tests.workers import Site, make_site, running_worker
+from ticketflow.tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 State = OutboxMessage.State
@@ -409,3 +410,32 @@ def test_kill_loses_nothing_and_doubles_nothing(
     printed = site.run(_READ.format(trap="", holder="next")).splitlines()[-1]
     assert printed == "10 10"
     assert left(url) == 0
+
+
+# A real worker
+
+_FILL_ONE = """
+from email_settings.tests.event_aws import connect, make_queue, put
+from email_settings.tests import event_bodies as said
+url = make_queue()
+connect(url)
+put(url, said.body(said.send()))
+"""
+_LOOK = """
+from email_settings.models import DeliveryEvent, EventFeed
+print(DeliveryEvent.objects.count(), *EventFeed.objects.values_list("holder", flat=True))
+"""
+
+
+def test_worker_reads_and_gives_its_turn_away_when_it_ends(
+    moto_url: str, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path, endpoint_url=moto_url)
+    site.run(_FILL_ONE)
+    with running_worker(site) as worker:
+        wait_until(lambda: site.run(_LOOK).startswith("1 "), seconds=60)
+        count, holder = site.run(_LOOK).split()
+        assert (count, holder.rpartition(":")[2]) == ("1", str(worker.process.pid))
+        # Though it waits for the next event just now, for 20 seconds.
+        assert worker.stop() == 0
+    assert site.run(_LOOK).split() == ["1"]

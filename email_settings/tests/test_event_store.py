@@ -13,6 +13,7 @@ import pytest
 from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
+from email_settings.delivery.bulk import update_rows
 from email_settings.delivery.settle import Outcome, settle
 from email_settings.events import store as store_module
 from email_settings.events.feed import Tally
@@ -347,7 +348,7 @@ def test_fate_is_drawn_by_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
         body(said.bounce(about(message))),
     )
     has_read, other_is_done = threading.Event(), threading.Event()
-    write = store_module.update_rows
+    write = update_rows
 
     def write_late(*arguments: Any, **options: Any) -> int:
         if threading.current_thread().name == "early":
