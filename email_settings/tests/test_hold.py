@@ -201,6 +201,13 @@ def test_probes_become_fewer(code: str, minutes: float, expected: float) -> None
     assert interval.total_seconds() == expected
 
 
+def test_nobody_takes_a_turn_to_probe_while_nothing_is_held() -> None:
+    make_settings()
+    make_many(1)
+    assert not hold.take_turn_to_probe()
+    assert SesSettings.load().probe_at is None
+
+
 # AWS can't be reached
 
 
