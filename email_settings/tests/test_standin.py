@@ -315,7 +315,14 @@ def test_only_the_console_itself_may_change_something(aws: Aws) -> None:
     assert aws.send()
 
 
-@pytest.mark.parametrize("wrong", [{"Nonsense": 1}, {"SendingEnabled": "yes"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Nonsense": 1},
+        {"SendingEnabled": "yes"},
+        {"SendQuota": {"Nonsense": 1}},
+    ],
+)
 def test_an_answer_that_the_sdk_does_not_know_is_a_bug(
     wrong: dict[str, object],
 ) -> None:
