@@ -1,9 +1,11 @@
 """Asks AWS about an account: who it is, what it may send, whether From is verified."""
 
 import concurrent.futures
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
@@ -22,7 +24,11 @@ from email_settings.gateway.sessions import session_of, sts_region
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
+Answer = TypeVar("Answer")
+
 TOTAL_SECONDS = 5.0
+APART_SECONDS = 1.05
+_TOO_SOON = frozenset({"TooManyRequestsException", "ThrottlingException"})
 _CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=4)
 # KeyError is what the SDK makes of a portal's well-formed page where STS's XML should be.
 _SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError, KeyError)
@@ -199,7 +205,7 @@ def _ask_ses(credentials: Credentials, from_email: str) -> _Sending:
     except _SDK_ERRORS as error:
         sending.errors.append(explain_question(error, region=credentials.region))
         return sending
-    # One after the other: SES allows one such call a second.
+    # One after the other: SES allows one such call a second, and may insist on it.
     _ask_account(client, sending, credentials.region)
     if from_email:
         _ask_sender(client, sending, credentials.region, from_email)
@@ -208,11 +214,22 @@ def _ask_ses(credentials: Credentials, from_email: str) -> _Sending:
 
 def _ask_account(client: "SESV2Client", sending: _Sending, region: str) -> None:
     try:
-        answer = client.get_account()
+        answer = _asked(client.get_account)
     except _SDK_ERRORS as error:
         sending.errors.append(explain_question(error, region=region))
         return
     _read_account(answer, sending)
+
+
+def _asked(question: Callable[[], Answer]) -> Answer:
+    """Return the answer; ask once more when SES was asked by somebody a moment ago."""
+    try:
+        return question()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _TOO_SOON:
+            raise
+    time.sleep(APART_SECONDS)
+    return question()
 
 
 def _read_account(answer: Mapping[str, Any], sending: _Sending) -> None:
@@ -236,7 +253,7 @@ def _ask_sender(
     """Look for a verified identity: the address, its domain, each parent domain."""
     for identity in _identities(from_email):
         try:
-            answer = client.get_email_identity(EmailIdentity=identity)
+            answer = _asked(partial(client.get_email_identity, EmailIdentity=identity))
         except client.exceptions.NotFoundException:
             continue
         except _SDK_ERRORS as error:

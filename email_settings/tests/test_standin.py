@@ -95,6 +95,14 @@ def test_a_good_account_answers_every_question_and_takes_mail(aws: Aws) -> None:
     assert aws.check().sent_last_24_hours == 1
 
 
+def test_every_question_is_answered_where_ses_takes_one_a_second(aws: Aws) -> None:
+    aws.account.one_call_a_second = True
+    state = aws.check()
+    assert state.is_sandbox is False
+    assert state.is_from_verified is True
+    assert state.problems == []
+
+
 def test_a_wrong_secret_does_not_sign(aws: Aws) -> None:
     aws.secret = "x" * 40
     assert aws.problem() == "secret_mismatch"
