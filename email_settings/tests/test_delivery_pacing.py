@@ -63,6 +63,15 @@ def test_local_pace_keeps_the_rate_and_uses_it() -> None:
     assert starts[-1] - starts[0] < 6
 
 
+def test_starts_are_spread_over_the_second() -> None:
+    pace = LocalPace(10)
+    assert pace.ask(1) == (1, 0.0)
+    granted, wait = pace.ask(1)
+    # Nine more would fit into the second, but not all at once.
+    assert granted == 0
+    assert 0 < wait < 0.1
+
+
 def test_first_turn_comes_at_once() -> None:
     assert LocalPace(1).ask(1) == (1, 0)
 

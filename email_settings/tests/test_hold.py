@@ -131,6 +131,33 @@ def test_holding_and_releasing_goes_on_in_parts(
     assert states() == {State.SENT: 7}
 
 
+def test_second_who_holds_all_mail_changes_neither_who_nor_when(
+    admin: Any, agent: Any
+) -> None:
+    make_settings()
+    hold.stop_all(admin)
+    first = SesSettings.load()
+    hold.stop_all(agent)
+    second = SesSettings.load()
+    assert second.stopped_by_id == admin.pk
+    assert second.stopped_at == first.stopped_at
+
+
+@pytest.mark.parametrize("change", [{"hold_code": "access_denied"}, {"version": 99}])
+def test_hold_that_began_meanwhile_is_not_ended(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """Of what a probe found out with settings of before."""
+    make_settings()
+    settle.settle([outcome("key_unknown")])
+    seen = SesSettings.load()
+    SesSettings.objects.update(**change)
+    with monkeypatch.context() as patch:
+        patch.setattr(SesSettings, "load", lambda: seen)
+        hold.lift()
+    assert SesSettings.load().hold_code
+
+
 # What a probe may try
 
 
