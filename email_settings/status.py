@@ -39,6 +39,9 @@ class Hold:
     fix: str
     since: datetime | None
     detail: str  # AWS's own words
+    # The fix in two, for pages that show the JSON to be added to a policy apart
+    advice: str
+    statement: str
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class MailStatus:
             problem.fix,
             since=settings.held_since,
             detail=settings.hold_detail,
+            advice=problem.advice,
+            statement=problem.statement,
         )
 
     @cached_property

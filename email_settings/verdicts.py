@@ -44,6 +44,7 @@ class Verdict:
     text: str
     button_label: str = ""
     button_url: str = ""
+    statement: str = ""  # JSON to be added to a policy, shown apart from the text
 
 
 def is_captured(message: OutboxMessage) -> bool:
@@ -57,7 +58,7 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
         "button_label": "Open Email Settings",
         "button_url": status.settings_url,
     }
-    title, text = explain(message, status)
+    title, text, statement = explain(message, status)
     match message.state:
         case State.QUEUED if not status.worker_is_running:
             return Verdict(
@@ -73,6 +74,7 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
                 "clock",
                 "It did not leave yet and is tried again by itself",
                 f"{title} {text}",
+                statement=statement,
             )
         case State.HELD if is_captured(message):
             return Verdict(
@@ -91,7 +93,9 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
                 "warn",
                 "pause",
                 f"Held: {title}",
-                f"{text} Nothing is lost.",
+                # What the text ends with may be followed by the statement.
+                f"Nothing is lost. {text}" if statement else f"{text} Nothing is lost.",
+                statement=statement,
                 **settings if is_for_settings else {},
             )
         case State.UNKNOWN:
@@ -124,10 +128,13 @@ def _verdict_on_fate(fate: Fate, detail: str) -> Verdict:
     return Verdict(tone, icon, title, f"{detail} {advice}".strip())
 
 
-def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str]:
-    """Return what happened to it, and why with the fix; "" and "" without a reason."""
+def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str, str]:
+    """Return what happened to it, why with the fix, and the statement that one adds.
+
+    Each of the last two is "" where there is none.
+    """
     if not message.reason_code:
-        return message.reason, ""
+        return message.reason, "", ""
     problem = recall(
         message.reason_code,
         detail=message.reason_detail,
@@ -136,7 +143,8 @@ def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str]:
         recipient=message.recipient,
     )
     # The stored title was exact at the time; the settings may have changed since.
-    return message.reason or problem.title, f"{problem.why} {problem.fix}"
+    text = f"{problem.why} {problem.advice}"
+    return message.reason or problem.title, text, problem.statement
 
 
 def verdict_on_test(message: OutboxMessage, status: MailStatus) -> Verdict | None:

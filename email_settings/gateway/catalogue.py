@@ -35,6 +35,15 @@ class Problem:
     fix: str
     # What was answered, in the answerer's own words; "" in the catalogue itself
     words: str = ""
+    # JSON that the fix ends with, to be added to a policy; "" where it names none
+    statement: str = ""
+
+    @property
+    def advice(self) -> str:
+        """The fix without the statement, for pages that show that apart."""
+        return (
+            self.fix.removesuffix(f" {self.statement}") if self.statement else self.fix
+        )
 
     @property
     def holds_all_mail(self) -> bool:
@@ -49,11 +58,14 @@ def problem_for(code: str, **values: object) -> Problem:
     """
     problem = CATALOGUE[code]
     known: defaultdict[str, object] = defaultdict(str, values)
+    fix = _filled(problem.fix, known)
+    statement = str(known["statement"])
     return replace(
         problem,
         title=_filled(problem.title, known),
         why=_filled(problem.why, known),
-        fix=_filled(problem.fix, known),
+        fix=fix,
+        statement=statement if fix.endswith(f" {statement}") else "",
     )
 
 
@@ -76,29 +88,31 @@ _DENIES = "denies it, and a denial outweighs every permission."
 DENIALS: dict[str, Denial] = {
     "policy": Denial(
         "No policy of {who} allows it.",
-        "Add this statement to the policies of {who}: {statement}",
+        "Add this statement to the policies of {who}, in {where}: {statement}",
     ),
     "policy, denied": Denial(
         f"A policy of {{who}} {_DENIES}",
         'Take the statement with "Effect": "Deny" that covers {action} out of the '
-        "policies of {who} and of its groups.",
+        "policies of {who} and of its groups, in {where}.",
     ),
     "recipient": Denial(
-        "In the sandbox AWS also asks for the right to use the recipient's identity, "
-        "and no policy of {who} allows that.",
-        "Add this statement to the policies of {who}: {statement}",
+        "In the sandbox AWS also asks for the right to use the recipient's verified "
+        "address or domain, and no policy of {who} allows that.",
+        "Add this statement to the policies of {who}, in {where}: {statement}",
     ),
     "boundary": Denial(
-        "The permissions boundary of {who} does not allow it, whatever its policies say.",
-        "Add this statement to the permissions boundary: {statement}",
+        "The permissions boundary of {who} does not allow it. That is an upper limit set "
+        "in IAM, which counts whatever its policies say.",
+        "Add this statement to the permissions boundary, in {where}: {statement}",
     ),
     "boundary, denied": Denial(
         f"The permissions boundary of {{who}} {_DENIES}",
         'Take the statement with "Effect": "Deny" that covers {action} out of the '
-        "permissions boundary.",
+        "permissions boundary, in {where}.",
     ),
     "organisation": Denial(
-        "A service control policy of your AWS organisation does not allow it.",
+        "A service control policy of your AWS organisation does not allow it. Such a "
+        "policy counts for every account in the organisation.",
         "Ask whoever runs the AWS organisation to allow {action}. No policy within this "
         "account can.",
     ),
@@ -108,23 +122,26 @@ DENIALS: dict[str, Denial] = {
         "account can.",
     ),
     "identity": Denial(
-        "The sending authorisation policy of the identity in Amazon SES does not allow "
-        "it.",
-        "Open Amazon SES → Identities → the identity → Authorization, and allow {action} "
-        "to {who}.",
+        "The sender has an authorisation policy of its own in Amazon SES, and it does not "
+        "allow it.",
+        "Open Amazon SES → Identities → the address or domain of the sender → "
+        "Authorization, and allow {action} to {who}.",
     ),
     "identity, denied": Denial(
-        f"The sending authorisation policy of the identity in Amazon SES {_DENIES}",
-        "Open Amazon SES → Identities → the identity → Authorization, and take the "
-        "denial out.",
+        "The sender has an authorisation policy of its own in Amazon SES, which "
+        f"{_DENIES}",
+        "Open Amazon SES → Identities → the address or domain of the sender → "
+        "Authorization, and take the denial out.",
     ),
     "session": Denial(
         "The key belongs to a session that was begun with fewer permissions.",
         "Use the access key of an IAM user; it starts with AKIA.",
     ),
     "endpoint": Denial(
-        "The policy of the VPC endpoint that leads to Amazon SES does not allow it.",
-        "Add this statement to the policy of the VPC endpoint: {statement}",
+        "Your network reaches Amazon SES through a VPC endpoint, and the policy of that "
+        "does not allow it.",
+        "Add this statement to the policy of the endpoint, in VPC → Endpoints: "
+        "{statement}",
     ),
     "unnamed, denied": Denial(
         f"A policy of {{who}} or of your AWS organisation {_DENIES}",
@@ -170,13 +187,6 @@ CATALOGUE: dict[str, Problem] = {
             "AWS makes it from the secret, for programs that send by SMTP.",
             "TicketFlow uses the SES API: paste the access key's own secret, 40 characters long.",
         ),
-        _problem(
-            "region_unknown",
-            ErrorClass.CONFIG,
-            "Amazon SES does not exist in the region {region}.",
-            "The region is misspelt, or AWS offers no SES there.",
-            "Choose a region from the list under Email Settings.",
-        ),
         # Settings and this installation
         _problem(
             "not_configured",
@@ -210,7 +220,7 @@ CATALOGUE: dict[str, Problem] = {
             "sdk_misconfigured",
             ErrorClass.CONFIG,
             "The AWS SDK can't be started on this server.",
-            "One of its own settings is wrong: a variable such as AWS_PROFILE or HTTPS_PROXY, or the file ~/.aws/config of the user that runs TicketFlow.",
+            "The SDK is the library by which TicketFlow speaks to AWS. One of its own settings is wrong: a variable such as AWS_PROFILE or HTTPS_PROXY, or the file ~/.aws/config of the user that runs TicketFlow.",
             "Correct the setting that the SDK's own words name, and start TicketFlow again.",
         ),
         # Keys
@@ -219,7 +229,7 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.CONFIG,
             "AWS does not know this access key.",
             "The key ID is mistyped, or the key was deleted or made inactive, or the region{named_region} is not enabled in the account. AWS does not say which.",
-            "Press Check now under Email Settings: it tells the key from the region. For the key, open IAM → Users → your user → Security credentials and compare the key ID, or create a new access key.",
+            "Open IAM → Users → your user → Security credentials: the key ID must be listed there, spelt the same, as Active. If it is not, create a new access key. If it is, the region is at fault: press Check now under Email Settings to be sure.",
         ),
         _problem(
             "region_not_enabled",
@@ -247,20 +257,20 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.CONFIG,
             "The temporary AWS credentials have ended.",
             "Such credentials hold for some hours only.",
-            "Use the access key of an IAM user; it starts with AKIA. Where those of this server are used, renew what gave them, and start TicketFlow again when they stand in its environment.",
+            "Use the access key of an IAM user; it starts with AKIA. Where the credentials of this server are used, renew them where they come from, and start TicketFlow again if they stand in its environment.",
         ),
         _problem(
             "signature_lost",
             ErrorClass.CONFIG,
             "The request reached AWS without its signature.",
-            "A proxy between this server and AWS removes headers.",
+            "Each request is signed with the secret, in a header, and a proxy between this server and AWS removes it.",
             "Let the proxy pass requests to email{dot_region}.amazonaws.com unchanged.",
         ),
         _problem(
             "account_not_signed_up",
             ErrorClass.CONFIG,
             "This AWS account has not signed up for Amazon SES.",
-            "AWS wants the sign-up to be finished first.",
+            "The access key is fine. The account that it belongs to has not finished its sign-up with AWS, or has never opened Amazon SES.",
             "Open Amazon SES in the AWS console{in_region} and follow its steps.",
         ),
         _problem(
@@ -281,8 +291,8 @@ CATALOGUE: dict[str, Problem] = {
             "role_refused",
             ErrorClass.CONFIG,
             "AWS does not let {who} assume the role{role}.",
-            "{denied}Either the trust policy of the role does not name {who} with the external ID of this installation, or {who} lacks the right sts:AssumeRole, or there is no such role. AWS does not say which.",
-            "Open IAM → Roles → the role → Trust relationships and paste the trust policy that Email Settings show. Then add this statement to the policies of {who}: {statement}",
+            "{denied}Either the trust policy of the role, which says who may use it, does not name {who} with the external ID of this installation, or {who} lacks the right sts:AssumeRole, or there is no such role. AWS does not say which.",
+            "Open IAM → Roles → the role → Trust relationships and paste the trust policy that Email Settings show. Then add this statement to the policies of {who}, in {where}: {statement}",
         ),
         _problem(
             "region_malformed",
@@ -310,8 +320,8 @@ CATALOGUE: dict[str, Problem] = {
             "recipient_not_verified",
             ErrorClass.SANDBOX,
             "The account is in the sandbox, and {recipient} is not verified.",
-            "In the sandbox Amazon SES delivers to verified addresses only.",
-            "Ask AWS for production access in Amazon SES → Account dashboard, or verify this address for a test.",
+            "Every AWS account starts in the sandbox, where Amazon SES delivers to verified addresses only.",
+            "Ask AWS for production access: Email Settings help with the request. For a test, verify this address in Amazon SES → Identities{in_region}.",
         ),
         _problem(
             "sending_paused_by_aws",
@@ -338,29 +348,29 @@ CATALOGUE: dict[str, Problem] = {
             "mail_from_not_verified",
             ErrorClass.CONFIG,
             "The custom MAIL FROM domain is not set up.",
-            "Its MX record is missing, and the identity is set to refuse mail then.",
-            "Publish the MX and TXT records that Amazon SES shows for the identity, or set the identity to use the default MAIL FROM domain.",
+            "It is the domain of yours that takes bounces back. Its MX record is missing or wrong, and the sender is set in Amazon SES to refuse mail then.",
+            "Publish the MX and TXT records that the checklist under Email Settings shows, or choose the default MAIL FROM domain in Amazon SES → Identities{in_region} → the domain of {from_email}.",
         ),
         _problem(
             "configuration_set_missing",
             ErrorClass.CONFIG,
             "The configuration set{configuration_set} does not exist in this region.",
-            "It was deleted, or it is in another region.",
-            "Create it again in Amazon SES → Configuration sets{in_region}, or take it off the identity of the sender.",
+            "Amazon SES needs the set to tell TicketFlow what becomes of mail. It was deleted, or it is in another region.",
+            "Connect delivery events again under Email Settings, or create the set in Amazon SES → Configuration sets{in_region}. If the set is named in Identities → the address or domain of {from_email}, it can be taken off there.",
         ),
         _problem(
             "daily_quota",
             ErrorClass.QUOTA,
             "The daily quota of Amazon SES is used up.",
             "AWS counts the recipients of the last 24 hours, those of other programs on the account too.",
-            "Nothing is lost: mail goes on by itself as room gets free. Ask AWS for a higher quota if this happens often.",
+            "Nothing is lost: mail goes on by itself as room gets free. If this happens often, ask AWS for a higher quota under Service Quotas → Amazon SES.",
         ),
         _problem(
             "limit_reached",
             ErrorClass.QUOTA,
             "A limit of the AWS account is reached.",
             "It is not the daily quota of mail; AWS's own words name it.",
-            "Ask AWS for a higher limit under Service Quotas. Mail goes on by itself when there is room again.",
+            "Ask AWS for a higher limit under Service Quotas → Amazon SES. Mail goes on by itself when there is room again.",
         ),
         _problem(
             "rate_exceeded",
@@ -396,13 +406,13 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.MSG,
             "Amazon SES refused how this message is built.",
             "A header or a part is not as AWS wants it, or the message is larger than 40 MB.",
-            "Change what AWS's own words name, then do again what the mail was about.",
+            "Change what AWS's own words on the page of the message name, then do again what the mail was about.",
         ),
         _problem(
             "message_rejected",
             ErrorClass.MSG,
             "Amazon SES refused this message.",
-            "AWS's own words say why.",
+            "AWS's own words, on the page of the message, say why.",
             "Change what they name, then retry the message.",
         ),
         _problem(
@@ -430,7 +440,7 @@ CATALOGUE: dict[str, Problem] = {
             "request_refused",
             ErrorClass.MSG,
             "Amazon SES refused this message for a reason that is not known here.",
-            "AWS's own words say more.",
+            "AWS's own words, on the page of the message, say more.",
             "Search the AWS documentation for them, and retry the message when it is mended.",
         ),
         # It never left
@@ -446,14 +456,14 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.NOTSENT,
             "This server can't reach Amazon SES.",
             "The name email{dot_region}.amazonaws.com was not found, or a firewall refuses the connection.",
-            "Allow outgoing connections to email{dot_region}.amazonaws.com, port 443.",
+            "Have outgoing connections allowed to email{dot_region}.amazonaws.com, port 443, by whoever runs the network of this server.",
         ),
         _problem(
             "connect_timeout",
             ErrorClass.NOTSENT,
             "Amazon SES did not answer the connection.",
             "Most often a firewall between this server and AWS swallows it.",
-            "Allow outgoing connections to email{dot_region}.amazonaws.com, port 443.",
+            "Have outgoing connections allowed to email{dot_region}.amazonaws.com, port 443, by whoever runs the network of this server.",
         ),
         _problem(
             "proxy_unreachable",
@@ -467,7 +477,7 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.NOTSENT,
             "The connection to AWS can't be trusted.",
             "A proxy that opens encrypted connections answers in the place of AWS, or the certificates of this server are out of date.",
-            "Set AWS_CA_BUNDLE to the file with the certificate of your proxy, or update the certificates of this server.",
+            "Set AWS_CA_BUNDLE, in the environment of web and worker, to the file with the certificate of your proxy and start TicketFlow again, or update the certificates of this server.",
         ),
         _problem(
             "not_aws",
@@ -546,7 +556,7 @@ CATALOGUE: dict[str, Problem] = {
             ErrorClass.QUOTA,
             "The daily quota of the account is nearly used up.",
             "What is left is kept for password resets and invitations.",
-            "Nothing to do: the mail leaves as room gets free. Ask AWS for a higher quota if this happens often.",
+            "Nothing to do: the mail leaves as room gets free. If this happens often, ask AWS for a higher quota under Service Quotas → Amazon SES.",
         ),
         _problem(
             "expired",

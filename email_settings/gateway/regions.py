@@ -2,19 +2,19 @@
 
 from functools import cache
 
-import boto3
 from botocore.exceptions import UnknownRegionError
 from botocore.loaders import create_loader
+from botocore.regions import EndpointResolver
 
 
 @cache
 def regions() -> list[tuple[str, str]]:
     """Return (code, "Europe (Ireland)") of every region with SES, sorted by code."""
-    session = boto3.session.Session()
+    known = _resolver()
     codes = {
         code
-        for partition in session.get_available_partitions()
-        for code in session.get_available_regions("sesv2", partition)
+        for partition in known.get_available_partitions()
+        for code in known.get_available_endpoints("email", partition)
         if not code.endswith("-fips") and not code.startswith("fips-")
     }
     labels = _labels()
@@ -28,9 +28,17 @@ def partition_of(region: str) -> str:
     A region that nobody knows, an empty one too, counts as one of "aws".
     """
     try:
-        return boto3.session.Session().get_partition_for_region(region)
+        return _resolver().get_partition_for_region(region)
     except UnknownRegionError:
         return "aws"
+
+
+def _resolver() -> EndpointResolver:
+    """Not that of a session, which begins with what the environment says.
+
+    A wrong AWS_PROFILE there would take the page away that tells of it.
+    """
+    return EndpointResolver(create_loader().load_data("endpoints"))
 
 
 def _labels() -> dict[str, str]:

@@ -52,13 +52,15 @@ def denial(words: str, *, from_email: str) -> dict[str, object]:
     }
     values = {
         "who": name_of(principal),
+        "where": _page_of(principal),
         "action": action,
         "statement": json.dumps(statement),
     }
     on = f" on {resource}" if resource else ""
     return {
         "action": action,
-        "who": name_of(principal),
+        "who": values["who"],
+        "where": values["where"],
         "statement": values["statement"],
         "role": f" {resource.rpartition('/')[2]}" if ":role/" in resource else "",
         "denied": f"{principal} may not do {action}{on}. " if principal else "",
@@ -99,6 +101,15 @@ def name_of(principal: str) -> str:
     if kind == "root":
         return "the root user"
     return f"the IAM user {name.rpartition('/')[2]}" if name else "the IAM user"
+
+
+def _page_of(principal: str) -> str:
+    """Return the page of AWS's console that has the policies of whom AWS named."""
+    kind, _, name = principal.rpartition(":")[2].partition("/")
+    if kind == "assumed-role":
+        return f"IAM → Roles → {name.partition('/')[0]} → Permissions"
+    own = name.rpartition("/")[2] or "your user"
+    return f"IAM → Users → {own} → Permissions"
 
 
 # Identities that are not verified

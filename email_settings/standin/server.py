@@ -14,7 +14,7 @@ from email_settings.standin.asking import Ask
 from email_settings.standin.faults import Fault, reply_of
 from email_settings.standin.protocol import Reply, Request
 from email_settings.standin.refused import RefusedError
-from email_settings.standin.services import SERVICES, SES, call
+from email_settings.standin.services import SERVICES, SES, Service, call
 from email_settings.standin.signature import (
     Signer,
     check_signature,
@@ -29,18 +29,24 @@ def answer(account: Account, request: Request) -> Reply | Fault:
             return console.answer(account, request)
         fault = _fault(account, request)
         if fault and not fault.takes_mail:
-            return reply_of(fault)
+            return reply_of(fault, _service(request).refuse)
         reply = _aws(account, request)
         return fault or reply
 
 
 def _fault(account: Account, request: Request) -> Fault | None:
+    trouble = account.trouble
     is_a_send = request.target == "/v2/email/outbound-emails"
-    return account.trouble.meet() if account.trouble and is_a_send else None
+    is_met = trouble is not None and (is_a_send or trouble.meets_all)
+    return trouble.meet() if trouble and is_met else None
+
+
+def _service(request: Request) -> Service:
+    return SERVICES.get(service_of(request), SERVICES[SES])
 
 
 def _aws(account: Account, request: Request) -> Reply:
-    service = SERVICES.get(service_of(request), SERVICES[SES])
+    service = _service(request)
     signer: Signer | None = None
     name = ""
     try:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from email_settings.standin import presets
 from email_settings.standin.account import Account, Identity, MailFrom, Region
-from email_settings.standin.faults import Fault, Trouble
+from email_settings.standin.faults import OF_ALL_CALLS, Fault, Trouble
 from email_settings.standin.presets import RIGHTS
 from email_settings.standin.zone import BROKEN, Answer
 
@@ -228,6 +228,12 @@ def _make_trouble(account: Account, region: Region, value: str) -> None:
         account.trouble = Trouble(Fault[name], int(times))
 
 
+def _make_trouble_for_all(account: Account, region: Region, value: str) -> None:
+    name, _, times = value.partition(":")
+    if name in {fault.name for fault in OF_ALL_CALLS} and times.isdecimal():
+        account.trouble = Trouble(Fault[name], int(times), meets_all=True)
+
+
 def _end_trouble(account: Account, region: Region, value: str) -> None:
     account.trouble = None
 
@@ -268,6 +274,7 @@ CHANGES: dict[str, Change] = {
     "suppress": _suppress,
     "end-suppression": _end_suppression,
     "trouble": _make_trouble,
+    "trouble-for-all": _make_trouble_for_all,
     "calm": _end_trouble,
     "turns": _set_turns,
 }

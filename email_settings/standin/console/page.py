@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from email_settings.standin.account import Account, Identity, Key, Region
 from email_settings.standin.console.changes import DMARC_POLICIES
-from email_settings.standin.faults import Fault
+from email_settings.standin.faults import OF_ALL_CALLS, Fault
 from email_settings.standin.presets import RIGHTS
 from email_settings.standin.zone import Answer
 
@@ -423,10 +423,15 @@ def _troubles(account: Account, region: Region) -> str:
     now = "All is calm."
     if left and left.times:
         calm = forms.button("calm", "", "End it")
-        now = f"The next {left.times} sends: {escape(left.fault.value)}. {calm}"
+        calls = "calls" if left.meets_all else "sends"
+        now = f"The next {left.times} {calls}: {escape(left.fault.value)}. {calm}"
     buttons = "".join(
         forms.button("trouble", f"{fault.name}:5", fault.value.capitalize())
         for fault in Fault
+    )
+    for_all = "".join(
+        forms.button("trouble-for-all", f"{fault.name}:20", fault.value.capitalize())
+        for fault in OF_ALL_CALLS
     )
     turns = forms.yes_no(
         "turns",
@@ -436,6 +441,7 @@ def _troubles(account: Account, region: Region) -> str:
     )
     return (
         f"<div>{now}</div><p>For the next five sends:</p>{buttons}"
+        f"<p>For the next twenty calls of any kind:</p>{for_all}"
         f"<p>Calls that send nothing:</p>{turns}"
     )
 
