@@ -1,4 +1,4 @@
-"""From an empty installation to a checklist that is green, with nothing but a browser.
+"""From an empty installation to a green checklist and a new key, with nothing but a browser.
 
 What has to be done elsewhere is done as a person would: the DNS records are copied from
 the page into the DNS, and AWS grants its production access.
@@ -77,7 +77,22 @@ def enter_in_dns(aws: Account, shown: Locator) -> None:
         aws.zone.put(name, kind, value)
 
 
-def test_from_nothing_to_a_green_checklist(
+def send_test(installation: Installation, page: Page) -> None:
+    open_settings(installation, page)
+    page.get_by_role("button", name="Send Test Email").click()
+    expect(page.get_by_text("It goes the same road")).to_be_visible()
+
+
+def mails_of_tests(aws: Account) -> int:
+    return sum(b"Subject: A test e-mail" in mail.raw for mail in aws.mails)
+
+
+def last_signer(aws: Account) -> str:
+    """Return the key that the last mail was signed with."""
+    return aws.calls_of("ses:SendEmail")[-1].access_key_id
+
+
+def test_from_nothing_to_a_green_checklist_and_to_a_new_key(
     installation: Installation, aws: Account, page: Page
 ) -> None:
     create_admin(installation, page)
@@ -134,16 +149,39 @@ def test_from_nothing_to_a_green_checklist(
     # Live, and a test that goes the road of every mail
     open_settings(installation, page)
     go_live(page)
-    open_settings(installation, page)
-    page.get_by_role("button", name="Send Test Email").click()
-    wait_until(
-        lambda: any(b"Subject: A test e-mail" in mail.raw for mail in aws.mails),
-        seconds=30,
-    )
+    send_test(installation, page)
+    wait_until(lambda: mails_of_tests(aws) == 1, seconds=30)
 
     open_settings(installation, page)
     page.get_by_role("button", name="Check now").click()
     expect(page.locator("ol.checks > li.is-ok")).to_have_count(
         LINES, timeout=PATIENCE_MS
     )
-    expect(page.get_by_text(f"{LINES} of {LINES} done")).to_be_visible()
+    expect(page.get_by_text(f"{LINES} of {LINES} done", exact=True)).to_be_visible()
+
+    # A new key takes the place of the old one while mail flows
+    rotation = f"{installation.url}/admin-panel/email-settings/rotate/"
+    page.goto(rotation)
+    page.get_by_role("button", name="Rotate the key").click()
+    for _ in range(3):
+        send_test(installation, page)
+    page.goto(rotation)
+    expect(page.get_by_text("The new key is in use.")).to_be_visible(
+        timeout=PATIENCE_MS
+    )
+    send_test(installation, page)
+    wait_until(lambda: mails_of_tests(aws) == 5, seconds=30)
+    assert last_signer(aws) != ACCESS_KEY_ID
+    assert len({mail.tags["tf-msg"] for mail in aws.mails}) == len(aws.mails)
+
+    # One click goes back
+    page.goto(rotation)
+    page.get_by_role("button", name="Switch back").click()
+    expect(page.get_by_text("Back to the old key")).to_be_visible(timeout=PATIENCE_MS)
+    open_settings(installation, page)
+    expect(page.get_by_label("AWS Access Key ID")).to_have_value(
+        ACCESS_KEY_ID, timeout=PATIENCE_MS
+    )
+    send_test(installation, page)
+    wait_until(lambda: mails_of_tests(aws) == 6, seconds=30)
+    assert last_signer(aws) == ACCESS_KEY_ID
