@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 
+from django.db import connection
+from django.db.models import Model
 from django.utils import timezone
 
 from email_settings import credentials, outbox
@@ -78,3 +80,10 @@ def make_claim(message: OutboxMessage, sender: SesSettings) -> Claim:
     message.save()
     attempt = DeliveryAttempt.objects.create(message=message, number=message.claims)
     return Claim(message, attempt, sender)
+
+
+def begin_with_an_empty_file(model: type[Model]) -> None:
+    """Let PostgreSQL plan by this test's rows alone, not by what others left behind."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {model._meta.db_table} CASCADE")

@@ -15,7 +15,7 @@ from django.utils import timezone
 from email_settings import watch
 from email_settings.delivery import claim, hold, recovery
 from email_settings.models import Lane, OutboxMessage
-from email_settings.tests.builders import make_settings
+from email_settings.tests.builders import begin_with_an_empty_file, make_settings
 
 pytestmark = pytest.mark.django_db
 
@@ -106,6 +106,7 @@ def _pages_of(act: Callable[[], object]) -> int:
 @pytest.fixture
 def acts() -> dict[str, Callable[[], object]]:
     """What a worker does all the time."""
+    begin_with_an_empty_file(OutboxMessage)
     sender = make_settings()
     return {
         "claim": lambda: claim.claim_due(16, token="t", sender=sender),

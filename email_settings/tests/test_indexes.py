@@ -19,7 +19,7 @@ from email_settings.activity import Activity
 from email_settings.delivery import claim, recovery
 from email_settings.models import OutboxMessage, SesSettings
 from email_settings.status import MailStatus
-from email_settings.tests.builders import make_settings
+from email_settings.tests.builders import begin_with_an_empty_file, make_settings
 from ticketflow.lib.copies import insert_copies
 from ticketflow.lib.pagination import paginate
 
@@ -34,6 +34,7 @@ SORTS = re.compile(r"\bSort\b|TEMP B-TREE")
 @pytest.fixture(autouse=True)
 def outbox() -> None:
     """Enough messages for an index to be worth it: most are sent, few wait."""
+    begin_with_an_empty_file(OutboxMessage)
     make_settings()
     now = timezone.now()
     row = OutboxMessage(subject="Hi", attempts=1, claims=1, expires_at=now)
