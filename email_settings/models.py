@@ -85,6 +85,20 @@ class SesSettings(models.Model):
     configuration_set = models.CharField(max_length=64, blank=True)
     event_queue_url = models.CharField(max_length=255, blank=True)
     event_topic_arn = models.CharField(max_length=400, blank=True)
+    # SNS posts the events to /webhooks/ses/, too
+    is_webhook_on = models.BooleanField(default=False)
+    # A mail to the mailbox simulator now and then shows that all of it works
+    is_canary_on = models.BooleanField(default=True)
+
+    # Since when notices wait because too much mail bounces, null while they leave
+    guarded_since = models.DateTimeField(null=True, blank=True)
+    # So long an admin lets them go all the same
+    unguarded_until = models.DateTimeField(null=True, blank=True)
+    unguarded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    # When admins were last warned of the account's reputation
+    reputation_told_at = models.DateTimeField(null=True, blank=True)
 
     # Why all mail is held just now, "" when it is not: a code of gateway/errors.py
     hold_code = models.CharField(max_length=64, blank=True)
@@ -255,6 +269,8 @@ class OutboxMessage(models.Model):
     fate = models.PositiveSmallIntegerField(choices=Fate.choices, null=True, blank=True)
     fate_at = models.DateTimeField(null=True, blank=True)
     fate_detail = models.TextField(blank=True)  # in words, the remote's own included
+    # When upper rooms took note that its recipient did not get it
+    undelivered_told_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -323,6 +339,13 @@ class OutboxMessage(models.Model):
             models.Index(
                 fields=["about_label", "-created_at", "-id"], name="outbox_about_newest"
             ),
+            # undelivered: what its recipient did not get, and nobody was told of
+            models.Index(
+                fields=["id"],
+                name="outbox_undelivered",
+                condition=Q(undelivered_told_at__isnull=True)
+                & (Q(state__in=["failed", "suppressed"]) | Q(fate__in=[3, 5, 6, 7])),
+            ),
             # retention: whether anybody still has a shared body
             models.Index(
                 fields=["shared_body"],
@@ -335,6 +358,10 @@ class OutboxMessage(models.Model):
     TEST = "test"
     # To the mailbox simulator, to see whether events come back
     SIMULATOR = "simulator"
+    # The same, by the schedule
+    CANARY = "canary"
+    # Of no account: neither in the quota nor in the reputation of the account
+    PROBES = (SIMULATOR, CANARY)
     # What an admin sends to see Amazon SES take it, in rehearsal too
     TRIALS = (TEST, SIMULATOR)
 
@@ -489,10 +516,148 @@ class EventFeed(models.Model):
     problem = models.JSONField(null=True, blank=True)
     problem_since = models.DateTimeField(null=True, blank=True)
 
+    # The webhook: what SNS posts by itself
+    webhook_topic_arn = models.CharField(max_length=400, blank=True)
+    webhook_wanted_at = models.DateTimeField(null=True, blank=True)  # may be confirmed
+    webhook_confirmed_at = models.DateTimeField(null=True, blank=True)
+    webhook_subscription_arn = models.CharField(max_length=500, blank=True)
+    webhook_ended_at = models.DateTimeField(null=True, blank=True)  # unsubscribed
+    webhook_posted_at = models.DateTimeField(null=True, blank=True)  # the last good one
+    webhook_refused_count = models.PositiveBigIntegerField(default=0)
+    webhook_refused_at = models.DateTimeField(null=True, blank=True)
+    webhook_refusal = models.CharField(max_length=300, blank=True)  # of the last one
+
     ONLY_ID = 1
 
     def __str__(self) -> str:
         return f"events of {self.queue_url or 'no queue'}"
+
+
+class EventLetter(models.Model):
+    """One message that SNS posted. Written by the webhook, read by the worker.
+
+    Its body goes when it is read; the row stays for a while, so that what is posted
+    again is known.
+    """
+
+    sns_message_id = models.CharField(max_length=100, unique=True)
+    body = models.TextField(blank=True)
+    received_at = models.DateTimeField(default=timezone.now)
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["id"],
+                name="letter_unread",
+                condition=Q(read_at__isnull=True),
+            ),
+            models.Index(fields=["received_at"], name="letter_received"),
+        ]
+
+    def __str__(self) -> str:
+        return f"letter {self.sns_message_id}"
+
+
+class Suppression(models.Model):
+    """Why an address gets no mail, or none for a while. Only suppression/ changes it.
+
+    Open until somebody releases the address, a delivery clears it or `held_until` has
+    passed. Closed ones are the history of the address.
+    """
+
+    class Reason(models.TextChoices):
+        BOUNCED = "bounced", "Bounced for good"
+        COMPLAINED = "complained", "Complained"
+        AWS_EVERYWHERE = "aws_everywhere", "Refused by Amazon SES"  # its global list
+        AWS_LISTED = "aws_listed", "On AWS’s list"  # the account's own
+        FAILING = "failing", "Keeps failing"  # for a while only
+        BY_HAND = "by_hand", "Added by hand"
+        IMPORTED = "imported", "Imported"
+
+    address = models.CharField(max_length=320)  # as it was told or typed
+    address_lower = models.CharField(max_length=320)  # by Python's lower()
+    reason = models.CharField(max_length=16, choices=Reason.choices)
+    detail = models.TextField(blank=True)  # in words, the remote's own included
+    # What showed it; null for what a person did, and once that mail was removed
+    message = models.ForeignKey(
+        OutboxMessage,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    event = models.OneToOneField(
+        DeliveryEvent,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="suppression",
+    )
+    happened_at = models.DateTimeField(default=timezone.now)  # by the event
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    held_until = models.DateTimeField(null=True, blank=True)  # null: for good
+
+    # Invitations and password resets go all the same
+    security_allowed_at = models.DateTimeField(null=True, blank=True)
+    security_allowed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    closed_why = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["address_lower"],
+                condition=Q(closed_at__isnull=True),
+                name="suppression_open_once",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["address_lower", "-id"], name="suppression_address"),
+            models.Index(fields=["-created_at", "-id"], name="suppression_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
+class AwsSuppression(models.Model):
+    """One entry of the AWS account's own suppression list, as AWS last told it."""
+
+    address = models.CharField(max_length=320, unique=True)  # in AWS's own spelling
+    address_lower = models.CharField(max_length=320, db_index=True)
+    reason = models.CharField(max_length=16)  # "BOUNCE" or "COMPLAINT"
+    listed_at = models.DateTimeField(null=True, blank=True)
+    seen_in = models.UUIDField()  # the look that last found it
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
+class SuppressionSync(models.Model):
+    """How reading AWS's suppression list goes. One row, changed by suppression/ only."""
+
+    place = models.CharField(max_length=60, blank=True)  # account and region it is of
+    wanted_at = models.DateTimeField(null=True, blank=True)
+    running_until = models.DateTimeField(null=True, blank=True)  # a worker's lease
+    synced_at = models.DateTimeField(null=True, blank=True)
+    count = models.PositiveIntegerField(default=0)
+    # What stands in the way: {"code", "title", "why", "fix", "words", "statement"}
+    problem = models.JSONField(null=True, blank=True)
+
+    ONLY_ID = 1
+
+    def __str__(self) -> str:
+        return f"suppression list of {self.place or 'no account'}"
 
 
 class WorkerHeartbeat(models.Model):
