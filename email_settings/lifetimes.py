@@ -18,9 +18,7 @@ BY_KIND = {
     "account": RESET_LINK,  # mail of Django itself, which may carry such a link
     "invitation": INVITATION_LINK,
     # Whoever pressed the button is looking; an old one would only puzzle.
-    **dict.fromkeys(
-        (*OutboxMessage.TRIALS, OutboxMessage.CANARY), timedelta(hours=1)
-    ),
+    **dict.fromkeys((*OutboxMessage.TRIALS, OutboxMessage.CANARY), timedelta(hours=1)),
 }
 
 

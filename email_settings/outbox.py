@@ -12,7 +12,7 @@ from email_settings.lifetimes import lifetime_of
 from email_settings.models import Lane, OutboxMessage, SharedBody
 from email_settings.nudge import nudge_worker
 from email_settings.rendering import render_mail
-from ticketflow.lib.copies import insert_copies
+from ticketflow.lib.many_rows import insert_copies
 
 
 def enqueue(

@@ -8,7 +8,7 @@ from django.conf import settings
 from accounts.models import User
 from email_settings import outbox
 from ticketflow.lib import markdown
-from ticketflow.lib.copies import insert_copies
+from ticketflow.lib.many_rows import insert_copies
 from tickets import notifications, wording
 from tickets.models import Comment, Notification, Ticket
 from tickets.notifications import Notice

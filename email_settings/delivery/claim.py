@@ -21,7 +21,7 @@ from email_settings.models import (
     SesSettings,
     SharedBody,
 )
-from ticketflow.lib.copies import insert_copies
+from ticketflow.lib.many_rows import insert_copies
 
 # Well above what one call may take: waiting for its turn, connecting, reading.
 LEASE = timedelta(seconds=120)

@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from email_settings import alerts, pacing
 from email_settings.delivery import doubt, hold
-from email_settings.delivery.bulk import update_rows
 from email_settings.delivery.claim import Claim
 from email_settings.delivery.retry import MOST_FAILURES_OF_OURS, backoff, moment
 from email_settings.delivery.secret_bodies import wipe_secrets
@@ -21,6 +20,7 @@ from email_settings.gateway.errors import (
     problem_for,
 )
 from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
+from ticketflow.lib.many_rows import update_rows
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from email_settings.delivery import doubt
-from email_settings.delivery.bulk import update_rows
 from email_settings.events.fate import fate_of
 from email_settings.events.feed import Tally
 from email_settings.events.parse import LONGEST_RAW, Told, mark_of, read, storable
 from email_settings.models import DeliveryAttempt, DeliveryEvent, OutboxMessage
+from ticketflow.lib.many_rows import update_rows
 
 logger = logging.getLogger(__name__)
 

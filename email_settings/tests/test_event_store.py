@@ -13,7 +13,6 @@ import pytest
 from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
-from email_settings.delivery.bulk import update_rows
 from email_settings.delivery.settle import Outcome, settle
 from email_settings.events import store as store_module
 from email_settings.events.feed import Tally
@@ -23,6 +22,7 @@ from email_settings.models import DeliveryEvent, Fate, OutboxMessage, SesSetting
 from email_settings.tests import event_bodies as said
 from email_settings.tests.builders import make_claim, make_message, make_settings
 from email_settings.tests.event_bodies import SES_ID, body, mail, mail_of, wrapped
+from ticketflow.lib.many_rows import update_rows
 
 pytestmark = pytest.mark.django_db
 State = OutboxMessage.State

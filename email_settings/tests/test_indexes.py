@@ -20,7 +20,7 @@ from email_settings.delivery import claim, recovery
 from email_settings.models import OutboxMessage, SesSettings
 from email_settings.status import MailStatus
 from email_settings.tests.builders import begin_with_an_empty_file, make_settings
-from ticketflow.lib.copies import insert_copies
+from ticketflow.lib.many_rows import insert_copies
 from ticketflow.lib.pagination import paginate
 
 pytestmark = pytest.mark.django_db

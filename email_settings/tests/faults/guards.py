@@ -15,11 +15,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from email_settings import outbox, watch
-from email_settings.delivery import bulk, claim, pump, settle
+from email_settings.delivery import claim, pump, settle
 from email_settings.delivery.slots import Slots
 from email_settings.gateway import ses
 from email_settings.models import OutboxMessage
 from email_settings.tests.faults.plan import replace, wrap
+from ticketflow.lib import many_rows
 
 
 def use_slots(count: int) -> None:
@@ -62,7 +63,7 @@ def _no_latest_start() -> None:
 
 def _no_claim_token() -> None:
     """Let a worker write to a message that it has lost meanwhile."""
-    update_rows = bulk.update_rows
+    update_rows = many_rows.update_rows
 
     def whoever_holds_it(
         model: Any, rows: Any, *, match: Any, new: Any = None, only: Any = None
