@@ -15,7 +15,7 @@ from email_settings import alerts, credentials
 from email_settings.delivery import hold
 from email_settings.gateway.errors import ErrorClass
 from email_settings.gateway.probe import AccountState, ask_account
-from email_settings.models import PaceClock, SesSettings
+from email_settings.models import MailWatch, PaceClock, SesSettings
 from email_settings.nudge import nudge_worker
 from email_settings.quota import Quota
 from ticketflow.lib.encryption import EncryptionError
@@ -108,6 +108,10 @@ def learn(asked: SesSettings, state: AccountState) -> None:
             "check_problems",
         ]
     )
+    if state.enforcement is not None:
+        MailWatch.objects.update_or_create(
+            settings=sender, defaults={"enforcement": state.enforcement[:40]}
+        )
     _act(sender)
 
 

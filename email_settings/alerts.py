@@ -5,7 +5,7 @@ of many workers one tells, and an alert that can't be written costs nobody else'
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -34,8 +34,11 @@ WAS_HELD = "alert_held"
 QUOTA = "alert_quota"
 IN_DOUBT = "alert_doubt"
 KEY_OLD = "alert_key_old"
+REPUTATION = "alert_reputation"
+GUARDED = "alert_guarded"
+SILENCE = "alert_silence"
 # The kinds of mail that are alerts themselves: what becomes of them raises no alert.
-KINDS = (WAS_HELD, QUOTA, IN_DOUBT, KEY_OLD)
+KINDS = (WAS_HELD, QUOTA, IN_DOUBT, KEY_OLD, REPUTATION, GUARDED, SILENCE)
 
 _HEADERS = {
     "Auto-Submitted": "auto-generated",
@@ -50,6 +53,26 @@ class UsedQuota(Protocol):
     def used(self) -> float: ...
     @property
     def limit(self) -> float: ...
+
+
+class SpoiltMail(Protocol):
+    """How many of so many mails came to grief."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def mails(self) -> int: ...
+    @property
+    def percent(self) -> str: ...
+
+
+class Reputation(Protocol):
+    """Both rates by which AWS judges an account."""
+
+    @property
+    def bounces(self) -> SpoiltMail: ...
+    @property
+    def complaints(self) -> SpoiltMail: ...
 
 
 def mail_was_held(settings_before: SesSettings, released: int) -> None:
@@ -134,6 +157,44 @@ def key_is_old(settings: SesSettings, age: KeyAge) -> None:
             "is_aws_word": age.is_aws_word,
             "rotation_url": _url("email_settings:rotation"),
         },
+    )
+
+
+def reputation_is_bad(reputation: Reputation, *, is_on_probation: bool) -> None:
+    """Warn the admins before AWS does, or because it has. Needs a transaction.
+
+    For the one caller that noted that they were told.
+    """
+    _tell(
+        REPUTATION,
+        {"reputation": reputation, "is_on_probation": is_on_probation},
+        # Notices may be what waits next.
+        Lane.SECURITY,
+    )
+
+
+def notices_are_held(reputation: Reputation) -> None:
+    """Tell the admins that notices wait from now on. Needs a transaction.
+
+    For the one caller that began to hold them.
+    """
+    _tell(GUARDED, {"reputation": reputation}, Lane.SECURITY)
+
+
+def news_is_missing(*, what: str, causes: Sequence[str], since: datetime) -> None:
+    """Tell the admins that nobody learns any more what becomes of mail.
+
+    Needs a transaction; for the one caller that noted that it began.
+    """
+    _tell(
+        SILENCE,
+        {
+            "what": what,
+            "causes": causes,
+            "since": moment(since),
+            "events_url": _url("email_settings:events"),
+        },
+        Lane.SECURITY,
     )
 
 

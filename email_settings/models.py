@@ -97,7 +97,7 @@ class SesSettings(models.Model):
     unguarded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    # When admins were last warned of the account's reputation
+    # When admins were warned of the account's reputation, null once it is good again
     reputation_told_at = models.DateTimeField(null=True, blank=True)
 
     # Why all mail is held just now, "" when it is not: a code of gateway/errors.py
@@ -658,6 +658,45 @@ class SuppressionSync(models.Model):
 
     def __str__(self) -> str:
         return f"suppression list of {self.place or 'no account'}"
+
+
+class MailWatch(models.Model):
+    """What the worker found about mail as a whole when it last looked. One row.
+
+    Changed by reputation/, silence, canary and account_watch only. Counts are of mails.
+    """
+
+    settings = models.OneToOneField(
+        SesSettings, primary_key=True, on_delete=models.CASCADE, related_name="watch"
+    )
+    # What AWS thinks of the account: "HEALTHY", "PROBATION", "SHUTDOWN", "" if unknown
+    enforcement = models.CharField(max_length=40, blank=True)
+
+    # How much of the mail sent since then came to grief, by reputation.count
+    counted_at = models.DateTimeField(null=True, blank=True)
+    counted_since = models.DateTimeField(null=True, blank=True)
+    mails = models.PositiveIntegerField(default=0)
+    bounced = models.PositiveIntegerField(default=0)
+    complained = models.PositiveIntegerField(default=0)
+    # The same of mail to other domains than that of From: AWS counts those bounces only
+    mails_outside = models.PositiveIntegerField(default=0)
+    bounced_outside = models.PositiveIntegerField(default=0)
+
+    # Why no news of mail comes, by silence.py; "" while it does
+    silence = models.CharField(max_length=16, blank=True)
+    silent_since = models.DateTimeField(null=True, blank=True)
+    silent_count = models.PositiveIntegerField(default=0)  # mails without any news
+
+    # When the schedule last sent a mail to the simulator, by canary.py
+    canary_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"mail since {self.counted_since or 'never'}"
+
+    @classmethod
+    def load(cls) -> Self:
+        """Return the one row, making it and that of the settings the first time."""
+        return cls.objects.get_or_create(settings=SesSettings.load())[0]
 
 
 class WorkerHeartbeat(models.Model):

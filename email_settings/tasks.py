@@ -10,6 +10,7 @@ from celery import shared_task
 from email_settings import account_watch, retention, worker
 from email_settings.delivery import pump
 from email_settings.readiness import run as readiness
+from email_settings.reputation import guard
 from email_settings.rotation import machine, reminder
 
 
@@ -24,6 +25,12 @@ def deliver() -> None:
 def watch_account() -> None:
     """Ask AWS about the account, when it is time."""
     account_watch.look()
+
+
+@shared_task(name="reputation.look", acks_late=False)
+def look_at_reputation() -> None:
+    """Count what became of mail, and hold or release notices by it."""
+    guard.look()
 
 
 @shared_task(name="readiness.check", acks_late=False)

@@ -174,6 +174,10 @@ def _what_ends_a_hold(reason_code: str) -> str:
             return "It leaves when an admin releases all mail."
         case "quota_reserve" | "daily_quota":
             return "It leaves by itself as the last 24 hours have room again."
+        case "reputation_guard":
+            return (
+                "It leaves by itself when less mail bounces, or when an admin says so."
+            )
         case "recipient_not_verified":
             return "It leaves when the account is out of the sandbox, or by Retry."
         case "body_key_missing":
@@ -189,6 +193,7 @@ KIND_LABELS = {
     OutboxMessage.TEST: "Test e-mail",
     "key_test": "Test of a new key",
     OutboxMessage.SIMULATOR: "Simulator",
+    OutboxMessage.CANARY: "Canary",
     "ticket_received": "Confirmation",
     "ticket_new": "New ticket",
     "public_reply": "Ticket reply",
@@ -198,6 +203,9 @@ KIND_LABELS = {
     alerts.QUOTA: "Alert: quota",
     alerts.IN_DOUBT: "Alert: mail in doubt",
     alerts.KEY_OLD: "Alert: access key",
+    alerts.REPUTATION: "Alert: reputation",
+    alerts.GUARDED: "Alert: notices are held",
+    alerts.SILENCE: "Alert: no delivery events",
 }
 
 

@@ -1,10 +1,11 @@
 """What became of one mail in a sentence, with the way on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.urls import reverse
 
 from email_settings.delivery.by_hand import MARKED_SENT
+from email_settings.events.simulator import DOMAIN as SIMULATOR_DOMAIN
 from email_settings.gateway.errors import recall
 from email_settings.models import Fate, OutboxMessage
 from email_settings.querysets import REHEARSAL
@@ -12,7 +13,12 @@ from email_settings.status import MailStatus
 
 State = OutboxMessage.State
 # Held messages that something else lets go than mended settings
-NOT_FOR_SETTINGS = {"stopped_by_hand", "quota_reserve", "daily_quota"}
+NOT_FOR_SETTINGS = {
+    "stopped_by_hand",
+    "quota_reserve",
+    "daily_quota",
+    "reputation_guard",
+}
 # What an admin should know about a mail that was sent: tone, icon, title, advice
 FATES_THAT_MATTER = {
     Fate.DELAYED: ("warn", "clock", "Not delivered yet", ""),
@@ -111,16 +117,48 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
             return Verdict(
                 "bad", "x-circle", "This address takes no mail", text or title
             )
-        case State.SENT if message.fate and message.fate in FATES_THAT_MATTER:
-            return _verdict_on_fate(Fate(message.fate), message.fate_detail)
-        case State.SENT if message.reason_code == MARKED_SENT:
-            return Verdict(
-                "info",
-                "check",
-                "Marked as sent",
-                f"{message.reason} Amazon SES itself never said that it took it.",
-            )
+        case State.SENT:
+            return _verdict_on_sent(message)
     return None
+
+
+def _verdict_on_sent(message: OutboxMessage) -> Verdict | None:
+    if is_to_simulator(message):
+        return _verdict_on_simulator(message)
+    if message.fate and message.fate in FATES_THAT_MATTER:
+        return _verdict_on_fate(Fate(message.fate), message.fate_detail)
+    if message.reason_code == MARKED_SENT:
+        return Verdict(
+            "info",
+            "check",
+            "Marked as sent",
+            f"{message.reason} Amazon SES itself never said that it took it.",
+        )
+    return None
+
+
+def is_to_simulator(message: OutboxMessage) -> bool:
+    """Whether it went to a mailbox of Amazon SES that nobody reads."""
+    return message.recipient.lower().endswith(f"@{SIMULATOR_DOMAIN}")
+
+
+def _verdict_on_simulator(message: OutboxMessage) -> Verdict:
+    """What comes of such a mail is what its mailbox is for, a complaint included."""
+    counts = "It counts in no quota and in no reputation of the account."
+    if message.fate is None or message.fate == Fate.SENT:
+        return Verdict(
+            "info",
+            "info",
+            "Amazon SES took it for its mailbox simulator",
+            f"Nobody reads it; its event shows what the mailbox is for. {counts}",
+        )
+    return Verdict(
+        "info",
+        "check-circle",
+        f"As intended: the mailbox simulator says “{Fate(message.fate).label.lower()}”",
+        f"{message.fate_detail} Its mailboxes answer like this on purpose, and the event "
+        f"came back here. {counts}".strip(),
+    )
 
 
 def _verdict_on_fate(fate: Fate, detail: str) -> Verdict:
@@ -149,6 +187,15 @@ def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str, str]:
 
 def verdict_on_test(message: OutboxMessage, status: MailStatus) -> Verdict | None:
     """The same for a test e-mail, where success is news too."""
+    if message.state == State.SENT and is_to_simulator(message):
+        verdict = _verdict_on_simulator(message)
+        is_told = message.fate is not None and message.fate != Fate.SENT
+        return replace(
+            verdict,
+            tone="ok" if is_told else verdict.tone,
+            button_label="Back to Email Settings",
+            button_url=reverse("email_settings:settings"),
+        )
     if message.state == State.SENT and message.fate == Fate.DELIVERED:
         return Verdict(
             "ok",

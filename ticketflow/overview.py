@@ -87,11 +87,12 @@ class Change:
 
 
 def mail_figures(now: datetime) -> MailFigures:
-    """One query over the last 24 hours."""
+    """One query over the last 24 hours, without mail to the simulator."""
     this_hour = now.replace(minute=0, second=0, microsecond=0)
     start = this_hour - timedelta(hours=HOURS - 1)
     rows = (
         OutboxMessage.objects.filter(created_at__gte=start)
+        .exclude(kind__in=OutboxMessage.PROBES)
         .annotate(hour=TruncHour("created_at", tzinfo=now.tzinfo))
         .values_list("hour", "state")
         .annotate(Count("pk"))

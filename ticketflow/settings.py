@@ -324,6 +324,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    # One update that finds nothing, four times out of five
+    "reputation": {
+        "task": "reputation.look",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     # One look at an index of at most one row, when no key is being rotated
     "rotation": {
         "task": "rotation.advance",

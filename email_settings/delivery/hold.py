@@ -10,11 +10,14 @@
   doubt, no more often than for a broken account;
 - an admin holds it by hand. Nothing is tried.
 
+Near the end of the quota, and while too much mail bounces, the less urgent lanes wait.
+
 However many messages there are, each of these functions changes a part of them in one
 short transaction; the pump comes back for the rest.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -41,10 +44,11 @@ AT_ONCE = 1_000
 
 STOPPED = "stopped_by_hand"
 RESERVE = "quota_reserve"
+GUARD = "reputation_guard"
 SANDBOX = "recipient_not_verified"
 BODY_KEY = "body_key_missing"
 # What is held for one of these does not wait for the account.
-KEPT_APART = ("rehearsal", STOPPED, RESERVE, SANDBOX, BODY_KEY)
+KEPT_APART = ("rehearsal", STOPPED, RESERVE, GUARD, SANDBOX, BODY_KEY)
 # A look into the key file tells whether these are mended; no message has to be tried.
 KEY_TROUBLE = ("encryption_key_missing", "key_file_unusable")
 
@@ -224,6 +228,38 @@ def how_many_would_be_held() -> int:
     return OutboxMessage.objects.filter(state=State.QUEUED).count()
 
 
+# The lanes
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How urgent mail must be to leave just now, and why, "" while all may."""
+
+    last_lane: Lane = Lane.DIGEST
+    reason_code: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        return not self.reason_code
+
+
+def gate_of(sender: SesSettings, quota: Quota | None) -> Gate:
+    """Return which lanes may leave: fewer near the end of the quota, or under guard."""
+    if quota is not None and quota.is_reserve_reached:
+        return Gate(Lane.SECURITY, RESERVE)
+    if is_guarded(sender):
+        return Gate(Lane.REPLY, GUARD)
+    return Gate()
+
+
+def is_guarded(sender: SesSettings) -> bool:
+    """Whether notices wait because of the account's reputation, by the database's clock."""
+    if sender.guarded_since is None or not sender.is_live:
+        return False
+    until = sender.unguarded_until
+    return until is None or until <= database_now()
+
+
 # Parking
 
 
@@ -244,9 +280,10 @@ def park_stopped() -> int:
     return _park(queued, problem_for(STOPPED))
 
 
-def park_for_the_reserve() -> int:
-    """Hold some of what is due and no security mail, and return how many."""
-    return _park(_due().filter(lane__gt=Lane.SECURITY), problem_for(RESERVE))
+def park_behind(gate: Gate) -> int:
+    """Hold some of what is due and less urgent than the gate lets by; return how many."""
+    beyond = _due().filter(lane__gt=gate.last_lane)
+    return _park(beyond, problem_for(gate.reason_code))
 
 
 def _due() -> QuerySet[OutboxMessage]:
@@ -330,6 +367,8 @@ def _how_many_may_go(reason_code: str, sender: SesSettings, quota: Quota | None)
         return 0 if sender.stopped_at else AT_ONCE
     if reason_code == RESERVE:
         return _room_for_more(quota)
+    if reason_code == GUARD:
+        return 0 if is_guarded(sender) else AT_ONCE
     if reason_code == BODY_KEY and not sender.hold_code:
         return AT_ONCE
     if reason_code in KEPT_APART or sender.hold_code:

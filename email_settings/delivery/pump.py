@@ -39,7 +39,7 @@ from email_settings.delivery.slots import Slots
 from email_settings.gateway import ses
 from email_settings.gateway.base import Gateway
 from email_settings.gateway.rehearsal import RehearsalGateway
-from email_settings.models import Lane, SesSettings, SharedBody
+from email_settings.models import SesSettings, SharedBody
 from email_settings.nudge import nudge_worker
 from email_settings.pacing import Pace, pace_for
 from email_settings.quota import Gauge, Quota
@@ -314,18 +314,18 @@ class Pump:
             self._is_dry = True
             return []
         quota = self._gauge.read(sender) if sender.is_live else None
-        is_reserve = quota is not None and quota.is_reserve_reached
+        gate = hold.gate_of(sender, quota)
         claims = claim.claim_due(
             room,
             token=token,
             sender=sender,
-            last_lane=Lane.SECURITY if is_reserve else Lane.DIGEST,
+            last_lane=gate.last_lane,
             bodies=self._bodies,
         )
         self._is_dry = len(claims) < room
-        if is_reserve and self._is_dry:
+        if self._is_dry and not gate.is_open:
             # The others wait where people see what for; after the mail that may leave.
-            self._is_dry = hold.park_for_the_reserve() < hold.AT_ONCE
+            self._is_dry = hold.park_behind(gate) < hold.AT_ONCE
         self._release_what_may_go(sender, quota)
         return claims
 

@@ -559,6 +559,13 @@ CATALOGUE: dict[str, Problem] = {
             "Nothing to do: the mail leaves as room gets free. If this happens often, ask AWS for a higher quota under Service Quotas → Amazon SES.",
         ),
         _problem(
+            "reputation_guard",
+            ErrorClass.QUOTA,
+            "Too much mail bounces or is called spam, so notices wait.",
+            "AWS stops an account for that. Replies, password resets and invitations still leave; notices and summaries wait until the rate has fallen.",
+            "Look in Admin Panel → Email Activity at what bounced and correct or remove those addresses. Notices then leave by themselves; “Let notices go” there sends them all the same.",
+        ),
+        _problem(
             "expired",
             ErrorClass.MSG,
             "It could not be sent in time and was given up.",

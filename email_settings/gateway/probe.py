@@ -46,6 +46,7 @@ class AccountState:
     max_24_hour_send: float | None = None  # recipients; -1 is unlimited
     sent_last_24_hours: float | None = None  # recipients
     is_from_verified: bool | None = None
+    enforcement: str | None = None  # "HEALTHY", "PROBATION", "SHUTDOWN"
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -65,6 +66,7 @@ class _Sending:
     max_24_hour_send: float | None = None
     sent_last_24_hours: float | None = None
     is_from_verified: bool | None = None
+    enforcement: str | None = None
     errors: list[SendError] = field(default_factory=list)
 
 
@@ -116,6 +118,7 @@ def state_of(answer: Mapping[str, Any] | SendError) -> AccountState:
         max_send_rate=sending.max_send_rate,
         max_24_hour_send=sending.max_24_hour_send,
         sent_last_24_hours=sending.sent_last_24_hours,
+        enforcement=sending.enforcement,
         problems=[replace(e.problem, words=e.record) for e in sending.errors],
     )
 
@@ -138,6 +141,7 @@ def _summarise(
         state.max_24_hour_send = sending.max_24_hour_send
         state.sent_last_24_hours = sending.sent_last_24_hours
         state.is_from_verified = sending.is_from_verified
+        state.enforcement = sending.enforcement
         errors.extend(sending.errors)
     problems = (_in_context(error, state, credentials) for error in errors)
     unique = {problem.code: problem for problem in problems if problem is not None}
@@ -237,6 +241,7 @@ def _read_account(answer: Mapping[str, Any], sending: _Sending) -> None:
     if has_production_access is not None:
         sending.is_sandbox = not has_production_access
     sending.is_sending_enabled = answer.get("SendingEnabled")
+    sending.enforcement = answer.get("EnforcementStatus")
     quota = answer.get("SendQuota", {})
     sending.max_send_rate = quota.get("MaxSendRate")
     sending.max_24_hour_send = quota.get("Max24HourSend")

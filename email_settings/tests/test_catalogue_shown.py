@@ -646,6 +646,7 @@ OF_TICKETFLOW_ITSELF = {
     "called_off": "another message",
     "rehearsal": "an admin",
     "stopped_by_hand": "an admin",
+    "reputation_guard": "what became of mail before it",
     "quota_reserve": "what TicketFlow keeps of the quota",
     "expired": "the age of the message",
     "link_void": "a newer link",

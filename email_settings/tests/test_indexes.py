@@ -18,6 +18,7 @@ from email_settings import quota, retention, traffic
 from email_settings.activity import Activity
 from email_settings.delivery import claim, recovery
 from email_settings.models import OutboxMessage, SesSettings
+from email_settings.reputation import count as reputation
 from email_settings.status import MailStatus
 from email_settings.tests.builders import begin_with_an_empty_file, make_settings
 from ticketflow.lib.many_rows import insert_copies
@@ -132,6 +133,14 @@ def sent_in_the_last_hour() -> None:
     traffic._sent_in_a_while(timezone.now())
 
 
+def probes_of_the_quota() -> None:
+    quota._how_many(since=timezone.now() - timedelta(days=60))
+
+
+def count_what_became_of_mail() -> None:
+    reputation.count("help@larkfield.example")
+
+
 def failed_in_the_last_hour() -> None:
     list(traffic._failures(timezone.now()))
 
@@ -157,6 +166,8 @@ def count_old() -> None:
         (recovery.give_up_what_expired, "outbox_expiring"),
         (recovery.call_unknown_what_lost_its_lease, "outbox_state_newest"),
         (used_of_the_quota, "outbox_sent_at"),
+        (probes_of_the_quota, "outbox_kind_newest"),
+        (count_what_became_of_mail, "outbox_sent_at"),
         (sent_in_the_last_hour, "outbox_sent_at"),
         (failed_in_the_last_hour, "outbox_state_newest"),
         (remove_old, "outbox_newest"),
@@ -170,6 +181,16 @@ def test_workers_find_what_they_look_for(
         action()
     assert any(re.search(index, plan) for plan in plans), plans
     assert not [plan for plan in plans if WHOLE.search(plan)]
+
+
+def test_reputation_reads_the_mails_of_its_window_only() -> None:
+    with explained() as plans:
+        count_what_became_of_mail()
+    assert len(plans) == 4
+    # Of the few that Amazon SES did not try PostgreSQL may begin with their events.
+    for plan in plans[:3] if connection.vendor == "postgresql" else plans:
+        assert "outbox_sent_at" in plan
+        assert "outbox_fate" not in plan
 
 
 @pytest.mark.parametrize("action", [claim_due, remove_old])

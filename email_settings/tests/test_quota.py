@@ -168,17 +168,17 @@ def test_security_mail_does_not_wait_until_the_others_are_parked(
         make_message()
     make_message(lane=Lane.SECURITY)
     events: list[str] = []
-    park, start = hold.park_for_the_reserve, Pump._start
+    park, start = hold.park_behind, Pump._start
 
-    def parking() -> int:
+    def parking(gate: hold.Gate) -> int:
         events.append("parked")
-        return park()
+        return park(gate)
 
     def starting(running: Pump, claimed: Claim) -> None:
         events.append("started")
         start(running, claimed)
 
-    monkeypatch.setattr(hold, "park_for_the_reserve", parking)
+    monkeypatch.setattr(hold, "park_behind", parking)
     monkeypatch.setattr(Pump, "_start", starting)
     run(FakeGateway())
     # The first part was parked in the transaction that claimed it.

@@ -185,3 +185,10 @@ def test_page_costs_a_constant_number_of_queries(
         make_message()
     with django_assert_max_num_queries(16):  # type: ignore[operator]
         show(panel)
+
+
+@pytest.mark.parametrize("kind", OutboxMessage.PROBES)
+def test_mail_to_the_simulator_is_in_no_figure(kind: str) -> None:
+    OutboxMessage.objects.create(kind=kind, recipient="x@simulator.amazonses.com")
+    OutboxMessage.objects.create(kind="public_reply", recipient="x@larkfield.example")
+    assert overview.mail_figures(timezone.localtime()).written == 1
