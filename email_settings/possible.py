@@ -46,6 +46,6 @@ def _retry_label(message: OutboxMessage, status: MailStatus) -> str:
             return "" if status.is_rehearsal else "Send it now"
         case State.HELD if message.reason_code == STOPPED_BY_HAND or status.stop:
             return ""  # Release is what it waits for
-        case State.HELD | State.FAILED:
+        case State.HELD | State.FAILED | State.SUPPRESSED:
             return "Retry"
     return ""

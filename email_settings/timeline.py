@@ -180,6 +180,8 @@ def _what_ends_a_hold(reason_code: str) -> str:
             )
         case "recipient_not_verified":
             return "It leaves when the account is out of the sandbox, or by Retry."
+        case "address_held":
+            return "It leaves by itself when the address is held no longer."
         case "body_key_missing":
             return "It leaves by itself when the key file is back."
     return "It leaves by itself when mail works again."

@@ -18,6 +18,7 @@ NOT_FOR_SETTINGS = {
     "quota_reserve",
     "daily_quota",
     "reputation_guard",
+    "address_held",
 }
 # What an admin should know about a mail that was sent: tone, icon, title, advice
 FATES_THAT_MATTER = {

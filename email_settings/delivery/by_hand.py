@@ -22,6 +22,7 @@ from email_settings.delivery.clock import database_now
 from email_settings.gateway.errors import problem_for
 from email_settings.models import DeliveryAttempt, OutboxMessage
 from email_settings.nudge import nudge_worker
+from email_settings.suppression.standing import standing_of
 from email_settings.void_links import LINK_VOID
 from ticketflow.errors import DomainError
 
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 State = OutboxMessage.State
 
-RETRYABLE = (State.QUEUED, State.HELD, State.FAILED)
+RETRYABLE = (State.QUEUED, State.HELD, State.FAILED, State.SUPPRESSED)
 CANCELLABLE = (State.QUEUED, State.HELD)
 MARKED_SENT = "marked_sent"  # the reason_code of what a person calls sent
 
@@ -64,8 +65,8 @@ def retry_message(uid: uuid.UUID) -> OutboxMessage:
 
     A secret one keeps its own: its link works no longer for being mailed later. While
     all mail is held it also has the account tried at once. Raises NotRetryableError when
-    it has left, is leaving, is in doubt, or its secret content is wiped or of no use any
-    more, and OutboxMessage.DoesNotExist.
+    it has left, is leaving, is in doubt, its secret content is wiped or of no use any
+    more, or its address still gets no mail, and OutboxMessage.DoesNotExist.
     """
     return _send_again(uid, RETRYABLE)
 
@@ -85,7 +86,7 @@ def resend(uid: uuid.UUID, *, actor: AbstractBaseUser) -> OutboxMessage:
 
 def _send_again(uid: uuid.UUID, states: tuple[str, ...]) -> OutboxMessage:
     message = OutboxMessage.objects.get(uid=uid)
-    if reason := why_not_sendable(message):
+    if reason := why_not_sendable(message) or _why_suppressed(message):
         raise NotRetryableError(reason)
     queued = _queue(OutboxMessage.objects.filter(pk=message.pk, state__in=states))
     message.refresh_from_db()
@@ -93,6 +94,16 @@ def _send_again(uid: uuid.UUID, states: tuple[str, ...]) -> OutboxMessage:
         raise NotRetryableError(_refusal(message, "there is nothing to try again"))
     _wake()
     return message
+
+
+def _why_suppressed(message: OutboxMessage) -> str:
+    """Say why it would only be suppressed once more, "" when its address takes mail."""
+    if message.state != State.SUPPRESSED:
+        return ""
+    standing = standing_of(message.recipient)
+    if standing is None or standing.lets_through(message.lane):
+        return ""
+    return f"{message.recipient} still gets no mail. {standing.title} Release it first."
 
 
 def why_not_sendable(message: OutboxMessage) -> str:
@@ -168,6 +179,22 @@ def retry_failed(messages: QuerySet[OutboxMessage], *, actor: AbstractBaseUser) 
         lambda step: _queue(sendable(step).filter(state=State.FAILED)),
     )
     _log("retried", done.count, actor)
+    _wake()
+    return done
+
+
+def retry_suppressed(
+    messages: QuerySet[OutboxMessage], *, actor: AbstractBaseUser
+) -> Done:
+    """Queue those of the messages once more that were suppressed and can still be sent.
+
+    One whose address still gets no mail is suppressed anew.
+    """
+    done = _in_steps(
+        sendable(messages),
+        lambda step: _queue(sendable(step).filter(state=State.SUPPRESSED)),
+    )
+    _log("sent after their address was released", done.count, actor)
     _wake()
     return done
 

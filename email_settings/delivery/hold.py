@@ -38,6 +38,7 @@ from email_settings.gateway.errors import (
 )
 from email_settings.models import Lane, OutboxMessage, SesSettings
 from email_settings.quota import Quota
+from email_settings.suppression import gate
 
 # Messages in one transaction: some milliseconds on SQLite, where the web waits for it.
 AT_ONCE = 1_000
@@ -48,7 +49,7 @@ GUARD = "reputation_guard"
 SANDBOX = "recipient_not_verified"
 BODY_KEY = "body_key_missing"
 # What is held for one of these does not wait for the account.
-KEPT_APART = ("rehearsal", STOPPED, RESERVE, GUARD, SANDBOX, BODY_KEY)
+KEPT_APART = ("rehearsal", STOPPED, RESERVE, GUARD, SANDBOX, BODY_KEY, gate.HELD)
 # A look into the key file tells whether these are mended; no message has to be tried.
 KEY_TROUBLE = ("encryption_key_missing", "key_file_unusable")
 
@@ -344,6 +345,8 @@ def release_what_may_go(
         waiting = releasable(reason_code).filter(due_at__lte=waiting_since)
         if reason_code == BODY_KEY:
             waiting = credentials.with_known_key(waiting)
+        if reason_code == gate.HELD:
+            waiting = gate.may_go_again(waiting)
         if most > 0 and (released := _queue(waiting, most)):
             return released
     return 0
@@ -369,6 +372,8 @@ def _how_many_may_go(reason_code: str, sender: SesSettings, quota: Quota | None)
         return _room_for_more(quota)
     if reason_code == GUARD:
         return 0 if is_guarded(sender) else AT_ONCE
+    if reason_code == gate.HELD:
+        return AT_ONCE
     if reason_code == BODY_KEY and not sender.hold_code:
         return AT_ONCE
     if reason_code in KEPT_APART or sender.hold_code:

@@ -7,7 +7,7 @@ and the fate of a mail is always drawn anew from all of its rows while it is loc
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from email_settings.events.fate import fate_of
 from email_settings.events.feed import Tally
 from email_settings.events.parse import LONGEST_RAW, Told, mark_of, read, storable
 from email_settings.models import DeliveryAttempt, DeliveryEvent, OutboxMessage
+from email_settings.suppression import record as suppression
 from ticketflow.lib.many_rows import update_rows
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def match_late() -> int:
         with transaction.atomic():
             for message in _locked([message_pk], waits=True).values():
                 DeliveryEvent.objects.filter(pk__in=pks).update(message=message)
-                _draw_fates([message])
+                _draw_conclusions([message])
     unmatched.filter(received_at__lt=now - KEPT_WITHOUT_A_MAIL).delete()
     return sum(map(len, by_message.values()))
 
@@ -187,7 +188,7 @@ def _keep(found: ByMessage, *, waits: bool = False) -> ByMessage:
     DeliveryEvent.objects.bulk_create(rows, ignore_conflicts=True)
     for pk, message in messages.items():
         _resolve_doubt(message, found[pk], now)
-    _draw_fates(messages.values())
+    _draw_conclusions(messages.values())
     return left
 
 
@@ -195,7 +196,7 @@ def _locked(pks: Sequence[int], *, waits: bool) -> dict[int, OutboxMessage]:
     """Return the mails that nobody else draws a fate for until the transaction ends."""
     return (
         OutboxMessage.objects.select_for_update(no_key=True, skip_locked=not waits)
-        .only("pk", "state", *FATE)
+        .only("pk", "state", "kind", "recipient", *FATE)
         .in_bulk(pks)
     )
 
@@ -235,14 +236,22 @@ def _resolve_doubt(message: OutboxMessage, about: About, now: datetime) -> None:
         )
 
 
-def _draw_fates(messages: Iterable[OutboxMessage]) -> None:
-    """Write what became of these mails, by all that was ever told about each."""
+def _draw_conclusions(messages: Collection[OutboxMessage]) -> None:
+    """Write what all that was ever told about these mails means for them and others."""
     events = defaultdict(list)
     for event in DeliveryEvent.objects.filter(message__in=list(messages)):
+        assert event.message_id is not None
         events[event.message_id].append(event)
+    _draw_fates(messages, events)
+    suppression.take_note(messages, events)
+
+
+def _draw_fates(
+    messages: Iterable[OutboxMessage], events: Mapping[int, list[DeliveryEvent]]
+) -> None:
     changed = []
     for message in messages:
-        verdict = fate_of(events[message.pk])
+        verdict = fate_of(events.get(message.pk, []))
         if verdict is None:
             continue
         drawn = (verdict.fate, verdict.at, verdict.detail)

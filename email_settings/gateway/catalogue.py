@@ -566,6 +566,20 @@ CATALOGUE: dict[str, Problem] = {
             "Look in Admin Panel → Email Activity at what bounced and correct or remove those addresses. Notices then leave by themselves; “Let notices go” there sends them all the same.",
         ),
         _problem(
+            "suppressed",
+            ErrorClass.MSG,
+            "The address gets no mail.",
+            "It is on TicketFlow’s suppression list: mail to it bounced, its owner complained, or an admin put it there. More such mail would make AWS stop the account.",
+            "Look the address up in Admin Panel → Suppression List. If it takes mail again, release it there, then retry the message.",
+        ),
+        _problem(
+            "address_held",
+            ErrorClass.SANDBOX,
+            "Mail to this address waits for a while.",
+            "Several mails in a row did not get through: the mailbox is full, say, or its server is away.",
+            "Nothing to do: the message leaves by itself when the time is over. To send it sooner, release the address in Admin Panel → Suppression List.",
+        ),
+        _problem(
             "expired",
             ErrorClass.MSG,
             "It could not be sent in time and was given up.",

@@ -650,6 +650,8 @@ OF_TICKETFLOW_ITSELF = {
     "quota_reserve": "what TicketFlow keeps of the quota",
     "expired": "the age of the message",
     "link_void": "a newer link",
+    "suppressed": "the suppression list",
+    "address_held": "the suppression list",
     "sender_failed": "an error of TicketFlow",
     "gave_up": "errors of TicketFlow",
 }

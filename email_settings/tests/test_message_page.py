@@ -130,7 +130,7 @@ def test_mail_that_waits_for_a_worker_that_runs_is_no_trouble(
     assert "No worker is running" not in shown
 
 
-@pytest.mark.parametrize("state", ["sent", "suppressed", "cancelled"])
+@pytest.mark.parametrize("state", ["sent", "cancelled"])
 def test_what_is_over_is_not_retried(panel: Client, state: str) -> None:
     message = make_message()
     settle(message, state)

@@ -37,8 +37,16 @@ from email_settings.delivery.pump import Pump
 from email_settings.delivery.settle import Outcome
 from email_settings.delivery.slots import Slots
 from email_settings.gateway.errors import SendError, problem_for
-from email_settings.models import DeliveryAttempt, Lane, OutboxMessage, SesSettings
+from email_settings.models import (
+    DeliveryAttempt,
+    Lane,
+    OutboxMessage,
+    SesSettings,
+    Suppression,
+)
 from email_settings.pacing import NoPace
+from email_settings.suppression.standing import standing_of
+from email_settings.suppression.wishes import release
 from email_settings.tests.builders import make_message, make_settings
 from email_settings.void_links import void_links
 from ticketflow.errors import DomainError
@@ -51,18 +59,27 @@ Result = DeliveryAttempt.Outcome
 
 # The arrows of docs/architecture.md that nobody needs to draw by hand …
 ARROWS: dict[str, set[str]] = {
-    State.QUEUED: {State.SENDING, State.HELD, State.FAILED, State.CANCELLED},
+    State.QUEUED: {
+        *(State.SENDING, State.HELD, State.FAILED, State.CANCELLED),
+        State.SUPPRESSED,
+    },
     State.SENDING: {State.SENT, State.QUEUED, State.HELD, State.FAILED, State.UNKNOWN},
-    State.HELD: {State.QUEUED, State.SENDING, State.FAILED, State.CANCELLED},
+    State.HELD: {
+        *(State.QUEUED, State.SENDING, State.FAILED, State.CANCELLED),
+        State.SUPPRESSED,
+    },
     State.UNKNOWN: set(),
     State.SENT: set(),
     State.FAILED: set(),
+    State.SUPPRESSED: set(),
     State.CANCELLED: set(),
 }
 # … and those that take a person or evidence.
 BY_EVIDENCE: set[tuple[str, str]] = {
     (state, State.SENT) for state in (State.UNKNOWN, State.QUEUED, State.HELD)
 }
+
+ADDRESSES = ("hannah@larkfield.example", "oliver@larkfield.example", "ida@x.example")
 
 # How Amazon SES may answer, and whether the mail is there afterwards: None if nobody
 # can know, because it may or may not be.
@@ -171,10 +188,20 @@ class Mail(RuleBasedStateMachine):
         lane=st.sampled_from(list(Lane)),
         is_secret=st.booleans(),
         hours=st.sampled_from([1, 72]),
+        number=st.integers(0, 2),
     )
-    def enqueue(self, lane: Lane, is_secret: bool, hours: int) -> None:  # noqa: FBT001
+    def enqueue(
+        self,
+        lane: Lane,
+        is_secret: bool,  # noqa: FBT001
+        hours: int,
+        number: int = 0,
+    ) -> None:
         message = make_message(
-            lane=lane, is_secret=is_secret, lifetime=timedelta(hours=hours)
+            recipient=ADDRESSES[number],
+            lane=lane,
+            is_secret=is_secret,
+            lifetime=timedelta(hours=hours),
         )
         self.facts[message.pk] = Fact()
 
@@ -187,6 +214,7 @@ class Mail(RuleBasedStateMachine):
             expires_at=F("expires_at") - ago,
             lease_until=F("lease_until") - ago,
         )
+        Suppression.objects.update(held_until=F("held_until") - ago)
         SesSettings.objects.update(
             probe_at=F("probe_at") - ago, held_since=F("held_since") - ago
         )
@@ -226,8 +254,10 @@ class Mail(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def admin_retries(self, data: st.DataObject) -> None:
-        if message := self.some(data, State.FAILED, State.HELD):
-            self.allowed_by_hand = {(State.FAILED, State.QUEUED)}
+        if message := self.some(data, State.FAILED, State.HELD, State.SUPPRESSED):
+            self.allowed_by_hand = {
+                (state, State.QUEUED) for state in (State.FAILED, State.SUPPRESSED)
+            }
             if with_refusal(lambda: by_hand.retry_message(message.uid)):
                 assert not self.facts[message.pk].has_void_link
 
@@ -247,6 +277,29 @@ class Mail(RuleBasedStateMachine):
                 lambda: by_hand.resolve_by_hand_sent(message.uid, actor=self.admin)
             )
             self.facts[message.pk].marked_as_sent |= done
+
+    @rule(number=st.integers(0, 2), for_good=st.booleans())
+    def address_gets_no_mail(self, number: int, for_good: bool) -> None:  # noqa: FBT001
+        """It bounced, or its mailbox is full for an hour."""
+        held_until = None if for_good else timezone.now() + timedelta(hours=1)
+        address = ADDRESSES[number]
+        entry = Suppression(
+            address=address.title(),
+            address_lower=address,
+            reason="bounced" if for_good else "failing",
+            held_until=held_until,
+        )
+        Suppression.objects.bulk_create([entry], ignore_conflicts=True)
+
+    @rule(number=st.integers(0, 2))
+    def address_is_released(self, number: int) -> None:
+        release(ADDRESSES[number], actor=self.admin)
+
+    @rule(number=st.integers(0, 2))
+    def security_mail_is_let_through(self, number: int) -> None:
+        Suppression.objects.filter(address_lower=ADDRESSES[number]).update(
+            security_allowed_at=timezone.now()
+        )
 
     @rule(data=st.data())
     def link_becomes_void(self, data: st.DataObject) -> None:
@@ -278,6 +331,9 @@ class Mail(RuleBasedStateMachine):
         worker = self.workers[number]
         worker.pump._is_dry = False
         claims = worker.pump._settle_and_claim()
+        for message in (claim.message for claim in claims):
+            standing = standing_of(message.recipient)
+            assert standing is None or standing.lets_through(message.lane)
         worker.pump._in_flight += len(claims)
         worker.claims += claims
 
@@ -372,7 +428,7 @@ class Mail(RuleBasedStateMachine):
     @invariant()
     def whatever_does_not_move_says_why(self) -> None:
         for message in OutboxMessage.objects.filter(
-            state__in=[State.HELD, State.UNKNOWN, State.FAILED]
+            state__in=[State.HELD, State.UNKNOWN, State.FAILED, State.SUPPRESSED]
         ):
             assert message.reason_code, message.state
             assert message.reason, message.state

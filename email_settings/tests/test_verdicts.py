@@ -38,7 +38,9 @@ def texts(message: OutboxMessage) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("code", sorted(CATALOGUE))
-@pytest.mark.parametrize("state", [State.HELD, State.FAILED, State.UNKNOWN])
+@pytest.mark.parametrize(
+    "state", [State.HELD, State.FAILED, State.UNKNOWN, State.SUPPRESSED]
+)
 def test_every_reason_is_told_in_sentences(state: State, code: str) -> None:
     make_settings()
     for text in texts(put(state, code)):
@@ -59,6 +61,7 @@ def test_the_cause_of_a_hold_is_said_once() -> None:
     [
         ("stopped_by_hand", "when an admin releases all mail", False),
         ("quota_reserve", "as the last 24 hours have room", False),
+        ("address_held", "when the address is held no longer", False),
         ("recipient_not_verified", "out of the sandbox", True),
         ("key_unknown", "by itself when mail works again", True),
     ],
