@@ -201,6 +201,7 @@ KIND_LABELS = {
     "public_reply": "Ticket reply",
     "ticket_assigned": "Assignment",
     "ticket_solved": "Ticket solved",
+    "reply_undelivered": "Reply not delivered",
     alerts.WAS_HELD: "Alert: mail was held",
     alerts.QUOTA: "Alert: quota",
     alerts.IN_DOUBT: "Alert: mail in doubt",

@@ -15,23 +15,26 @@ ORDER BY id LIMIT %s {lock}
 """
 
 
+def is_any_untold() -> bool:
+    """Whether take_untold would find something; needs no transaction."""
+    return bool(_untold(1))
+
+
 def take_untold(limit: int = 100) -> list[OutboxMessage]:
     """Return messages that were not delivered and nobody was told of, each once.
 
     Needs a transaction: when it rolls back, they are to be told again. Who takes some
     at the same time gets others.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _UNTOLD.format(
-                table=OutboxMessage._meta.db_table,
-                lock="FOR UPDATE SKIP LOCKED"
-                if connection.vendor == "postgresql"
-                else "",
-            ),
-            [limit],
-        )
-        found = [pk for (pk,) in cursor.fetchall()]
+    is_shared = connection.vendor == "postgresql"
+    found = _untold(limit, lock="FOR UPDATE SKIP LOCKED" if is_shared else "")
     messages = OutboxMessage.objects.filter(pk__in=found)
     messages.update(undelivered_told_at=timezone.now())
     return list(messages.defer("text_body", "html_body").order_by("pk"))
+
+
+def _untold(limit: int, *, lock: str = "") -> list[int]:
+    with connection.cursor() as cursor:
+        table = OutboxMessage._meta.db_table
+        cursor.execute(_UNTOLD.format(table=table, lock=lock), [limit])
+        return [pk for (pk,) in cursor.fetchall()]

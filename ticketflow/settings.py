@@ -336,6 +336,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    # One look at an index of nothing, when all mail arrived
+    "undelivered": {
+        "task": "tickets.tell_undelivered",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "key-age": {
         "task": "rotation.remind",
         "schedule": 3600.0,

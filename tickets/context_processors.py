@@ -15,7 +15,9 @@ from tickets.models import Queue, Ticket
 from tickets.views_catalogue import (
     COUNT_CAP,
     DEFAULT_VIEW,
+    UNDELIVERED,
     VIEWS,
+    count_columns,
     counts,
     shown_count,
 )
@@ -57,15 +59,20 @@ class Sidebar:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        return counts(self.user)
+        """How many tickets each view holds; they come with the queues."""
+        if not self.queues:
+            return counts(self.user)
+        return {slug: getattr(self.queues[0], _column(slug)) for slug in VIEWS}
 
     @cached_property
     def queues(self) -> list[Queue]:
         """Every queue, each with `open_tickets`, COUNT_CAP at most. One query."""
         unsolved = Ticket.objects.filter(queue=OuterRef("pk")).unsolved()
+        views = count_columns(self.user).items()
         return list(
             Queue.objects.annotate(
-                open_tickets=CappedCount(unsolved.values("pk")[:COUNT_CAP])
+                open_tickets=CappedCount(unsolved.values("pk")[:COUNT_CAP]),
+                **{_column(slug): count for slug, count in views},
             )
         )
 
@@ -81,6 +88,9 @@ class Sidebar:
                 sidebar=self,
             )
             for view in VIEWS.values()
+            if view.slug != UNDELIVERED
+            or self.counts[view.slug]
+            or self.current == f"view {view.slug}"
         ]
 
     @cached_property
@@ -108,6 +118,10 @@ def sidebar(request: HttpRequest) -> dict[str, Any]:
         "ticket_views": lambda: shared.views,
         "ticket_queues": lambda: shared.queue_links,
     }
+
+
+def _column(slug: str) -> str:
+    return f"tickets_{slug}"
 
 
 def _list_url(**query: Any) -> str:

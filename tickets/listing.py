@@ -12,7 +12,14 @@ from tickets import search
 from tickets.models import Ticket
 from tickets.querysets import TicketQuerySet
 from tickets.services import FINISHED
-from tickets.views_catalogue import DEFAULT_VIEW, VIEWS, TicketView, shown_count
+from tickets.undelivered import still_undelivered
+from tickets.views_catalogue import (
+    DEFAULT_VIEW,
+    UNDELIVERED,
+    VIEWS,
+    TicketView,
+    shown_count,
+)
 
 PAGE_SIZE = 50
 SHOWN = ("requester", "assignee", "queue")
@@ -77,7 +84,7 @@ class Filters:
 
 def statuses_in(view: TicketView) -> list[Ticket.Status]:
     """Return the statuses that tickets of this view can have: no filter finds nothing."""
-    if view == EVERYTHING:
+    if view.slug in {EVERYTHING.slug, UNDELIVERED}:
         return list(Ticket.Status)
     is_past = view.slug == "solved"
     return [one for one in Ticket.Status if (one in FINISHED) == is_past]
@@ -85,7 +92,7 @@ def statuses_in(view: TicketView) -> list[Ticket.Status]:
 
 def sorts_of(view: TicketView) -> list[str]:
     """Return the orders a view can be shown in; urgency is for work that is left."""
-    is_work = view.slug not in {EVERYTHING.slug, "solved"}
+    is_work = view.slug not in {EVERYTHING.slug, "solved", UNDELIVERED}
     return [sort for sort in ORDERS if is_work or sort != "priority"]
 
 
@@ -99,10 +106,15 @@ def find_tickets(user: User, filters: Filters, cursor: str) -> Page[Ticket]:
     visible = filters.view.tickets(Ticket.objects.visible_to(user), user)
     tickets = narrow(visible, user, filters)
     if filters.sort != "priority" or filters.text:  # a search finds few
-        return _page(tickets.select_related(*SHOWN), order, cursor)
+        return _page(_shown(tickets), order, cursor)
     found = _page(tickets.only("priority", "updated_at"), order, cursor)
     rows = Ticket.objects.filter(pk__in=[ticket.pk for ticket in found.rows])
-    return replace(found, rows=list(rows.select_related(*SHOWN).order_by(*order)))
+    return replace(found, rows=list(_shown(rows).order_by(*order)))
+
+
+def _shown(tickets: TicketQuerySet) -> TicketQuerySet:
+    """Add what a row shows besides its own columns."""
+    return tickets.select_related(*SHOWN).annotate(is_undelivered=still_undelivered())
 
 
 def _page(tickets: TicketQuerySet, order: Sequence[str], cursor: str) -> Page[Ticket]:

@@ -89,6 +89,16 @@ class Ticket(models.Model):
     # note leaves it alone, or its hour would tell of the note.
     updated_at = models.DateTimeField(default=timezone.now)
     solved_at = models.DateTimeField(null=True, blank=True)
+    # The newest public words, once somebody who was to be mailed did not get them;
+    # whether that is still so is read from the mails. Null after the next ones.
+    undelivered_comment = models.ForeignKey(
+        "Comment",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+    )
     # The start of the last public words as plain text: lists show it.
     snippet = models.CharField(max_length=160, blank=True)
     # One form sent twice makes one ticket.
@@ -125,6 +135,11 @@ class Ticket(models.Model):
                 name="ticket_queue",
             ),
             models.Index(fields=["-updated_at", "-id"], name="ticket_updated"),
+            models.Index(
+                fields=["-updated_at", "-id"],
+                name="ticket_undelivered",
+                condition=Q(undelivered_comment__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -206,6 +221,7 @@ class TicketEvent(models.Model):
         QUEUE = "queue"
         WATCHER_ADDED = "watcher_added"
         WATCHER_REMOVED = "watcher_removed"
+        UNDELIVERED = "undelivered"  # agents only; nobody did it
 
     ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="events")
     actor = models.ForeignKey(

@@ -13,6 +13,17 @@ GENERATED = "auto-generated"
 REPLIED = "auto-replied"
 BY_HAND = ""  # a person's own words: it may be answered by a machine
 
+# The mail that tells an agent of mail that did not arrive. Whatever becomes of it,
+# nobody is told, or a mail about a mail would never end.
+LOST = "reply_undelivered"
+# What a recipient missed, by the kind of mail; of others no ticket tells.
+LOSSES = {
+    "public_reply": "the reply",
+    "ticket_received": "the receipt",
+    "ticket_solved": "the news that it is solved",
+    "ticket_assigned": "the news that it is theirs",
+}
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -104,6 +115,28 @@ def of_solution(ticket: Ticket, *, actor: User) -> list[Notice]:
         return []
     reason = f"You get this because you opened ticket #{ticket.number}."
     return _one_each([Notice(ticket.requester, "ticket_solved", reason)])
+
+
+def of_lost_reply(ticket: Ticket, *, author: User, is_by_agent: bool) -> list[Notice]:
+    """The agent who wrote it is told that somebody did not get it.
+
+    When that is no agent any more, the assignee is, and when there is none, nobody.
+    `is_by_agent` says that it was an agent who wrote it, then.
+    """
+    if not is_by_agent:
+        return []
+    if author.is_agent and author.is_active:
+        reason = (
+            f"You get this because you wrote this reply on ticket #{ticket.number}."
+        )
+        return _one_each([Notice(author, LOST, reason)])
+    if ticket.assignee is None or not ticket.assignee.is_agent:
+        return []
+    reason = (
+        f"You get this because ticket #{ticket.number} is assigned to you, and {author}, "
+        "who wrote this reply, is no agent any more."
+    )
+    return _one_each([Notice(ticket.assignee, LOST, reason)])
 
 
 def headers(notice: Notice, ticket: Ticket, *, site_url: str) -> Mapping[str, str]:

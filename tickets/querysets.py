@@ -51,7 +51,7 @@ class CommentQuerySet(models.QuerySet["Comment"]):
 
 class TicketEventQuerySet(models.QuerySet["TicketEvent"]):
     # What is between agents: notes, and the help desk's own way of sorting its work.
-    FOR_AGENTS_ONLY = ("noted", "priority", "queue")
+    FOR_AGENTS_ONLY = ("noted", "priority", "queue", "undelivered")
 
     def visible_to(self, user: "User") -> Self:
         """Requesters read the history without what agents keep among themselves."""

@@ -132,6 +132,7 @@ def add_public_reply(
         submission_key,
     )
     ticket.snippet = wording.snippet(comment.body)
+    ticket.undelivered_comment = None
     _record(ticket, actor, Kind.REPLIED)
     _move(ticket, actor, status)
     _save(ticket)
@@ -385,7 +386,14 @@ def _move(ticket: Ticket, actor: User, status: Status) -> None:
 def _save(ticket: Ticket) -> None:
     ticket.updated_at = timezone.now()
     ticket.save(
-        update_fields=["status", "assignee", "snippet", "solved_at", "updated_at"]
+        update_fields=[
+            "status",
+            "assignee",
+            "snippet",
+            "solved_at",
+            "updated_at",
+            "undelivered_comment",
+        ]
     )
 
 

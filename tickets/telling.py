@@ -1,5 +1,6 @@
 """Notices become mails in the outbox, each distinct text rendered once."""
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -15,15 +16,20 @@ from tickets.notifications import Notice
 
 
 def tell(
-    notices: list[Notice], ticket: Ticket, actor: User, comment: Comment | None = None
+    notices: list[Notice],
+    ticket: Ticket,
+    actor: User,
+    comment: Comment | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Put the mails in the outbox and note who was told of what.
 
-    They leave only if the caller's transaction commits.
+    `more` is what their templates need besides. They leave only if the caller's
+    transaction commits.
     """
     told: list[Told] = []
     if notices:
-        context = _context(ticket, actor, comment)
+        context = {**_context(ticket, actor, comment), **(more or {})}
         for _, alike in groupby(sorted(notices, key=_text), key=_text):
             told += _tell_alike(list(alike), ticket, context)
     _note(told, ticket, comment)
@@ -58,6 +64,7 @@ def _context(ticket: Ticket, actor: User, comment: Comment | None) -> dict[str, 
         context |= {
             "body_text": comment.body,
             "body_html": markdown.to_html(comment.body),
+            "comment_url": f"{context['ticket_url']}#comment-{comment.pk}",
             "preview": wording.snippet(comment.body),
             "file_names": [file.file_name for file in comment.attachments.all()],
         }

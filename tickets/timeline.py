@@ -1,48 +1,24 @@
 """What happened on a ticket, in order, as pages tell it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from itertools import groupby
 from typing import Literal
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 
 from accounts.models import User
-from email_settings.models import OutboxMessage
-from email_settings.querysets import CAPTURED
-from email_settings.verdicts import is_captured
 from ticketflow.lib.markdown import to_html
-from tickets.models import Attachment, Comment, Notification, Ticket, TicketEvent
+from tickets.marks import DeliveryMark, marks_of
+from tickets.models import Attachment, Comment, Ticket, TicketEvent
 
 # A page shows so many of each, the newest, unless the whole is asked for.
 RECENT_COMMENTS = 50
 RECENT_EVENTS = 100
 # Longer texts are rendered each time: the cache stays under ten megabytes.
 MAX_CACHED_LENGTH = 4_000  # characters
-
-# Mails that somebody has to look after.
-BAD_STATES = {
-    OutboxMessage.State.FAILED,
-    OutboxMessage.State.SUPPRESSED,
-    OutboxMessage.State.UNKNOWN,
-    OutboxMessage.State.HELD,
-}
-
-
-@dataclass(frozen=True)
-class DeliveryMark:
-    """Recipients of one comment whose mail fared alike."""
-
-    state: str
-    reason: str
-    notifications: list[Notification]
-
-    @property
-    def is_bad(self) -> bool:
-        return self.state in BAD_STATES
 
 
 @dataclass(frozen=True)
@@ -78,6 +54,10 @@ class EventEntry:
     def at(self) -> datetime:
         return self.event.created_at
 
+    @property
+    def is_bad(self) -> bool:
+        return self.event.kind == TicketEvent.Kind.UNDELIVERED
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -92,15 +72,7 @@ def timeline_for(user: User, ticket: Ticket, *, whole: bool = False) -> Timeline
     comments = list(
         ticket.comments.visible_to(user)
         .select_related("author")
-        .prefetch_related(
-            "attachments",
-            Prefetch(
-                "notifications",
-                Notification.objects.select_related(
-                    "recipient", "outbox_message"
-                ).defer("outbox_message__text_body", "outbox_message__html_body"),
-            ),
-        )
+        .prefetch_related("attachments")
         .order_by("-created_at", "-id")[: None if whole else RECENT_COMMENTS + 1]
     )
     events = list(_events(user, ticket)[: None if whole else RECENT_EVENTS + 1])
@@ -109,6 +81,8 @@ def timeline_for(user: User, ticket: Ticket, *, whole: bool = False) -> Timeline
     )
     if not whole:
         del comments[RECENT_COMMENTS:], events[RECENT_EVENTS:]
+    # What became of mail is for agents: it names people and addresses.
+    marks = marks_of(comments) if user.is_agent else {}
     history = [entry for event in events if (entry := _told(user, event))]
     since = comments[-1].created_at if is_cut and comments else None
     spoken = [
@@ -117,7 +91,10 @@ def timeline_for(user: User, ticket: Ticket, *, whole: bool = False) -> Timeline
         if entry.event.kind not in _SHOWN_AS_COMMENT and (not since or entry.at > since)
     ]
     entries: list[CommentEntry | EventEntry] = [
-        *(_comment_entry(comment, ticket) for comment in reversed(comments)),
+        *(
+            _comment_entry(comment, ticket, marks.get(comment.pk, []))
+            for comment in reversed(comments)
+        ),
         *reversed(spoken),
     ]
     return Timeline(
@@ -138,13 +115,15 @@ def newer_than(user: User, ticket: Ticket, seen: int) -> list[Comment]:
     )
 
 
-def _comment_entry(comment: Comment, ticket: Ticket) -> CommentEntry:
+def _comment_entry(
+    comment: Comment, ticket: Ticket, marks: list[DeliveryMark]
+) -> CommentEntry:
     style: Literal["requester", "agent", "note"] = "requester"
     if comment.is_internal:
         style = "note"
     elif comment.author.is_agent and comment.author_id != ticket.requester_id:
         style = "agent"
-    return CommentEntry(comment, _html(comment.body), style, list(_marks(comment)))
+    return CommentEntry(comment, _html(comment.body), style, marks)
 
 
 def _html(text: str) -> SafeString:
@@ -155,20 +134,6 @@ def _html(text: str) -> SafeString:
 def _short_html(text: str) -> SafeString:
     """What was said never changes, and parsing it is most of the work of a page."""
     return to_html(text)
-
-
-def _marks(comment: Comment) -> Iterator[DeliveryMark]:
-    """Group the comment's mails by their fate, what went well first."""
-
-    def fate(one: Notification) -> tuple[bool, str, str]:
-        message = one.outbox_message
-        state = CAPTURED if is_captured(message) else message.state
-        is_bad = state in BAD_STATES
-        return is_bad, state, message.reason if is_bad else ""
-
-    told = sorted(comment.notifications.all(), key=fate)
-    for (_, state, reason), alike in groupby(told, key=fate):
-        yield DeliveryMark(state, reason, list(alike))
 
 
 # The comment itself tells these.
@@ -203,6 +168,7 @@ _SENTENCES = {
     TicketEvent.Kind.ASSIGNED: ("user-plus", "assigned", "{new}", ""),
     TicketEvent.Kind.WATCHER_ADDED: ("eye", "added", "{new}", "as a watcher"),
     TicketEvent.Kind.WATCHER_REMOVED: ("eye", "removed", "{old}", "as a watcher"),
+    TicketEvent.Kind.UNDELIVERED: ("alert", "", "{old}", "{new}"),
 }
 
 
@@ -214,7 +180,7 @@ def _for_agents(event: TicketEvent) -> EventEntry:
         return EventEntry(event, actor, "user", "took it off", event.old)
     icon, text, value, after = _SENTENCES[TicketEvent.Kind(event.kind)]
     shown = value.format(old=event.old, new=event.new)
-    return EventEntry(event, actor, icon, text, shown, after)
+    return EventEntry(event, actor, icon, text, shown, after.format(new=event.new))
 
 
 def _for_requesters(event: TicketEvent) -> EventEntry | None:
@@ -229,4 +195,6 @@ def _for_requesters(event: TicketEvent) -> EventEntry | None:
 
 
 def _name(event: TicketEvent) -> str:
+    if event.kind == TicketEvent.Kind.UNDELIVERED:
+        return ""  # nobody did it
     return str(event.actor) if event.actor is not None else "Somebody who left"

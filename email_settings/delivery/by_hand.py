@@ -283,6 +283,7 @@ def _queue(messages: QuerySet[OutboxMessage]) -> int:
         reason_code="",
         reason="",
         reason_detail="",
+        undelivered_told_at=None,  # when it fails again, that is news
     )
 
 

@@ -21,8 +21,8 @@ class Said:
 
     @property
     def in_one(self) -> str:
-        """All of it in one piece, for a list."""
-        return " ".join(filter(None, [self.text or f"{self.title}.", self.words]))
+        """All of it in one piece, the remote's own words in a line of their own."""
+        return "\n".join(filter(None, [self.text or f"{self.title}.", self.words]))
 
 
 # Why a mail bounced, by type and sub type; an unknown sub type goes by its type.

@@ -62,7 +62,7 @@ FATES: list[tuple[Callable[[dict[str, Any]], Any], Fate | None, str]] = [
         Fate.DELIVERED,
         "The mail server of larkfield.example, 203.0.113.25,",
     ),
-    (said.bounce, Fate.BOUNCED, "The address does not exist. smtp; 550 5.1.1"),
+    (said.bounce, Fate.BOUNCED, "The address does not exist.\nsmtp; 550 5.1.1"),
     (
         lambda of: said.bounce(of, "Transient", "MailboxFull"),
         Fate.SOFT_BOUNCED,

@@ -178,7 +178,7 @@ def test_list_offers_fates_only_where_events_tell_them(panel: Client) -> None:
 
 def test_list_says_why_a_mail_bounced(panel: Client) -> None:
     told(said.bounce)
-    assert "The address does not exist. smtp; 550 5.1.1" in listed(panel, "")
+    assert "The address does not exist.\nsmtp; 550 5.1.1" in listed(panel, "")
 
 
 def test_index_finds_what_became_of_mail() -> None:

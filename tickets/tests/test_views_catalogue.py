@@ -58,7 +58,13 @@ def test_all_counts_take_one_query(
 ) -> None:
     with django_assert_num_queries(1):
         counts = views_catalogue.counts(agent)
-    assert counts == {"mine": 1, "unassigned": 2, "open": 4, "solved": 1}
+    assert counts == {
+        "mine": 1,
+        "unassigned": 2,
+        "open": 4,
+        "solved": 1,
+        "undelivered": 0,
+    }
 
 
 def test_counting_stops_at_the_cap(

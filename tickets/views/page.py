@@ -13,6 +13,7 @@ from tickets.context_processors import Sidebar
 from tickets.forms import PropertiesForm, ReplyForm, RequesterReplyForm, WatcherForm
 from tickets.models import Comment, Ticket, Watcher
 from tickets.timeline import timeline_for
+from tickets.unreachable import gap_of
 from tickets.views.http import AuthenticatedRequest
 
 OTHER_TICKETS = 4
@@ -100,6 +101,7 @@ def _for_agents(
             queues=Sidebar.of(request).queues,
         ),
         "watchers": crowd.watchers,
+        "gap": gap_of(ticket, crowd.watchers),
         "other_tickets": _other_tickets(ticket),
     }
 
