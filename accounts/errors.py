@@ -21,3 +21,7 @@ class TooManyAddressesError(DomainError):
 
 class InvitationClosedError(DomainError):
     """The invitation was accepted, revoked or renewed in the meantime, or has expired."""
+
+
+class NoMailError(DomainError):
+    """Mail to the address would not leave."""

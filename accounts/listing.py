@@ -8,9 +8,11 @@ from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import reach
 from accounts.models import Invitation, Role, User
 from email_settings.models import OutboxMessage
 from email_settings.querysets import REHEARSAL
+from email_settings.suppression.standing import Standing, standings
 from ticketflow.lib.pagination import Page, paginate
 
 PEOPLE_ON_A_PAGE = 50
@@ -43,9 +45,10 @@ class Tab:
 
 @dataclass(frozen=True)
 class People:
-    """A page of people."""
+    """A page of people, each with why mail does not reach them; None where it does."""
 
     page: Page[User]
+    rows: list[tuple[User, Standing | None]]
     tabs: list[Tab]
     tab: str
     text: str
@@ -58,6 +61,7 @@ class Invitations:
     """A page of invitations, and what stands above it."""
 
     page: Page[Invitation]
+    rows: list[reach.InvitationRow]
     tabs: list[Tab]
     trouble_count: int
     previous_url: str
@@ -65,7 +69,7 @@ class Invitations:
 
 
 def people(query: Mapping[str, str]) -> People:
-    """Return the people that the address asks for. Two queries."""
+    """Return the people that the address asks for. Three queries."""
     # PostgreSQL takes no NUL in a text.
     text = query.get("q", "").replace("\0", "").strip()[:100]
     tab = query.get("show", "")
@@ -84,8 +88,10 @@ def people(query: Mapping[str, str]) -> People:
         cursor=query.get("page", ""),
         size=PEOPLE_ON_A_PAGE,
     )
+    barred = standings(person.email for person in page.rows)
     return People(
         page=page,
+        rows=[(person, barred.get(person.email)) for person in page.rows],
         tabs=[
             Tab(
                 label=label,
@@ -103,7 +109,7 @@ def people(query: Mapping[str, str]) -> People:
 
 
 def invitations(query: Mapping[str, str]) -> Invitations:
-    """Return the invitations, pending ones unless the address asks for all. Two queries."""
+    """Return the invitations, pending ones unless the address asks for all. Three queries."""
     is_all = query.get("invitations") == "all"
     pending = Q(accepted_at=None, revoked_at=None)
     counts = Invitation.objects.aggregate(
@@ -112,7 +118,11 @@ def invitations(query: Mapping[str, str]) -> Invitations:
         trouble=Count(
             "pk",
             filter=pending
-            & Q(expires_at__gt=timezone.now(), outbox_message__state__in=TROUBLE)
+            & Q(expires_at__gt=timezone.now())
+            & (
+                Q(outbox_message__state__in=TROUBLE)
+                | Q(outbox_message__fate__in=reach.LOST)
+            )
             # Captured mail is what an admin chose, not trouble.
             & ~Q(outbox_message__reason_code=REHEARSAL),
         ),
@@ -129,6 +139,7 @@ def invitations(query: Mapping[str, str]) -> Invitations:
     which = "all" if is_all else ""
     return Invitations(
         page=page,
+        rows=reach.InvitationRow.of(page.rows),
         tabs=[
             Tab("Pending", counts["pending"], _url(), not is_all),
             Tab("All", counts["everything"], _url(invitations="all"), is_all),

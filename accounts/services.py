@@ -7,11 +7,12 @@ from django.db.models import F
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from accounts import access, invitations, roles
+from accounts import access, invitations, reach, roles
 from accounts.errors import (
     AlreadySetUpError,
     InvitationClosedError,
     LastAdminError,
+    NoMailError,
     OwnAccountError,
     TooManyAddressesError,
 )
@@ -95,10 +96,12 @@ def invite_users(
 def resend_invitation(*, actor: User, invitation_id: int) -> Invitation:
     """Make a new link, void the old one, and mail it.
 
-    Raises InvitationClosedError when the invitation was accepted or revoked.
+    Raises InvitationClosedError when the invitation was accepted or revoked, and
+    NoMailError when the mail would not leave and the link of now works.
     """
     invitation = access.get_invitation_to_manage(actor, invitation_id)
     _refuse_closed(invitation)
+    _refuse_useless(invitation)
     invitation.nonce = new_nonce()
     invitation.expires_at = timezone.now() + INVITATION_LIFETIME
     invitation.save(update_fields=["nonce", "expires_at"])
@@ -301,6 +304,18 @@ def _refuse_closed(invitation: Invitation) -> None:
         raise InvitationClosedError(
             f"The invitation of {invitation.email} was revoked in the meantime. "
             "Invite them again."
+        )
+
+
+def _refuse_useless(invitation: Invitation) -> None:
+    """A link that somebody may have been given is not voided for a mail that stays here."""
+    is_open = invitation.state == Invitation.State.OPEN
+    standing = reach.barred_of([invitation.email]).get(invitation.email)
+    if is_open and standing:
+        raise NoMailError(
+            f"Not sent again: {invitation.email} gets no mail. {standing.title} The "
+            "invitation’s link still works: hand it over with Copy link, or release "
+            "the address first."
         )
 
 

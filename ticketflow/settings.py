@@ -142,6 +142,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "email_settings.context_processors.mail_status",
+                "accounts.context_processors.own_mail",
                 "tickets.context_processors.sidebar",
             ],
         },
@@ -155,7 +156,7 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "ticketflow.lib.exception_filter.HiddenValue
 
 AUTH_USER_MODEL = "accounts.User"
 # One only: with two, every wrong password would be hashed twice.
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.backend.Backend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

@@ -1,5 +1,7 @@
 """Admin Panel → User Management → Invite User, and what becomes of invitations."""
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -10,7 +12,7 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from accounts import access, services
+from accounts import access, reach, services
 from accounts.forms import InviteForm
 from accounts.invitations import link_for
 from accounts.models import Invitation
@@ -33,7 +35,11 @@ def invitation_create(request: HttpRequest) -> HttpResponse:
         known = access.why_not_invited(emails)
         count = len(emails) - len(known)
         if count > HANDFUL and request.POST.get("confirmed") != str(count):
-            context |= {"count": count, "known": known}
+            context |= {
+                "count": count,
+                "known": known,
+                "barred": reach.barred_of(set(emails) - set(known)),
+            }
         elif _invite(request, form, known):
             return redirect("accounts:user-list")
     return render(request, "accounts/invitation_create.html", context)
@@ -52,8 +58,10 @@ def invitation_resend(request: HttpRequest, invitation_id: int) -> HttpResponse:
     else:
         messages.success(
             request,
-            f"The earlier link of {invitation.email} no longer works. {_how_it_goes()}",
+            f"The earlier link of {invitation.email} no longer works."
+            f"{_how_it_goes([invitation])}",
         )
+        _warn_of_barred(request, [invitation])
     return redirect("accounts:user-list")
 
 
@@ -87,6 +95,7 @@ def invitation_link(request: HttpRequest, invitation_id: int) -> HttpResponse:
         "accounts/invitation_link.html",
         {
             "invitation": invitation,
+            "row": reach.InvitationRow.of([invitation])[0],
             "link": link_for(invitation) if is_open else "",
         },
     )
@@ -104,18 +113,30 @@ def _invite(request: HttpRequest, form: InviteForm, known: dict[str, str]) -> bo
         names = made[0].email if len(made) == 1 else f"{len(made)} people"
         messages.success(
             request,
-            f"{names} invited. {_how_it_goes()}",
+            f"{names} invited.{_how_it_goes(made)}",
         )
+        _warn_of_barred(request, made)
     for email, reason in sorted(known.items()):
         messages.warning(request, f"Not invited: {email} {reason}.")
     return True
 
 
-def _how_it_goes() -> str:
-    """Say how an invitation that was just written reaches its person."""
+def _how_it_goes(made: Sequence[Invitation]) -> str:
+    """Say how invitations that were just written reach their people."""
     if MailStatus().is_rehearsal:
         return (
-            "Mail is in rehearsal, so no e-mail leaves. Hand the link over yourself "
+            " Mail is in rehearsal, so no e-mail leaves. Hand the link over yourself "
             "with Copy link."
         )
-    return "An e-mail is on its way with a link that is valid for 7 days."
+    if len(reach.barred_of(i.email for i in made)) == len(made):
+        return ""
+    return " An e-mail is on its way with a link that is valid for 7 days."
+
+
+def _warn_of_barred(request: HttpRequest, made: Sequence[Invitation]) -> None:
+    for email, standing in sorted(reach.barred_of(i.email for i in made).items()):
+        messages.warning(
+            request,
+            f"No e-mail goes to {email}: {standing.title} The invitation is made and its "
+            "link works: hand it over with Copy link, or release the address.",
+        )

@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import access, listing, roles, services
+from accounts import access, listing, reach, roles, services
 from accounts.forms import InviteForm, RoleForm
+from email_settings.suppression.standing import standing_of
 from ticketflow.errors import DomainError
 from ticketflow.lib.access import admin_required
 
@@ -42,6 +43,9 @@ def user_detail(request: HttpRequest, user_id: int) -> HttpResponse:
             "is_self": person == request.user,
             "role_form": RoleForm(initial={"role": person.role}),
             "history": services.history_of(person),
+            "standing": standing_of(person.email),
+            "mails": reach.last_mails(person.email),
+            "activity_url": reach.activity_url(person.email),
         },
     )
 
