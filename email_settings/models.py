@@ -643,12 +643,57 @@ class AwsSuppression(models.Model):
         return f"{self.address}: {self.reason}"
 
 
+class AwsRelease(models.Model):
+    """A wish to take an address off AWS's list, and what the worker made of it.
+
+    Open until `done_at`. Only suppression/ changes it.
+    """
+
+    class Outcome(models.TextChoices):
+        DONE = "done", "Taken off AWS’s list"
+        NOT_LISTED = "not_listed", "Not on AWS’s list"
+        FAILED = "failed", "Still on AWS’s list"
+
+    address = models.CharField(max_length=320)
+    address_lower = models.CharField(max_length=320)
+    wanted_at = models.DateTimeField(default=timezone.now)
+    wanted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    next_at = models.DateTimeField(default=timezone.now)
+    outcome = models.CharField(max_length=12, choices=Outcome.choices, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+    # What stands in the way, as in SuppressionSync
+    problem = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["address_lower"],
+                condition=Q(done_at__isnull=True),
+                name="aws_release_open_once",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["address_lower", "-id"], name="aws_release_address"),
+            models.Index(
+                fields=["next_at"],
+                name="aws_release_open",
+                condition=Q(done_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.outcome or 'wanted'}"
+
+
 class SuppressionSync(models.Model):
     """How reading AWS's suppression list goes. One row, changed by suppression/ only."""
 
     place = models.CharField(max_length=60, blank=True)  # account and region it is of
     wanted_at = models.DateTimeField(null=True, blank=True)
     running_until = models.DateTimeField(null=True, blank=True)  # a worker's lease
+    tried_at = models.DateTimeField(null=True, blank=True)
     synced_at = models.DateTimeField(null=True, blank=True)
     count = models.PositiveIntegerField(default=0)
     # What stands in the way: {"code", "title", "why", "fix", "words", "statement"}

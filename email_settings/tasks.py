@@ -12,6 +12,7 @@ from email_settings.delivery import pump
 from email_settings.readiness import run as readiness
 from email_settings.reputation import guard
 from email_settings.rotation import machine, reminder
+from email_settings.suppression import aws
 
 
 @shared_task(name="outbox.deliver", acks_late=False)
@@ -37,6 +38,12 @@ def look_at_reputation() -> None:
 def check() -> None:
     """Look at the lines of the set-up checklist that are wanted or due."""
     readiness.sweep()
+
+
+@shared_task(name="suppression.look", acks_late=False)
+def look_after_suppressions() -> None:
+    """Take addresses off AWS's suppression list, and read it, when that is wanted."""
+    aws.look()
 
 
 @shared_task(name="rotation.advance", acks_late=False)

@@ -331,6 +331,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    # Two looks at indexes of next to nothing, when nobody wants anything
+    "suppression": {
+        "task": "suppression.look",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
     # One look at an index of at most one row, when no key is being rotated
     "rotation": {
         "task": "rotation.advance",

@@ -41,6 +41,8 @@ _BUSY_REGIONS = (
     "ap-southeast-2",
 )
 
+SUPPRESSED_IN_A_PAGE = 1_000
+
 Answer = Mapping[str, Any]
 
 
@@ -119,6 +121,35 @@ class Reader:
             ConfigurationSetName=name,
         )
 
+    def suppressed(self, token: str = "") -> Answer:
+        """Ask for one page of AWS's suppression list, from where the last one ended.
+
+        Nothing of it is kept here: it may have any number of pages.
+        """
+        named: dict[str, Any] = {"PageSize": SUPPRESSED_IN_A_PAGE}
+        if token:
+            named["NextToken"] = token
+        answer = self._answer(
+            "sesv2", "list_suppressed_destinations", self.region, named
+        )
+        return _given(answer)
+
+    def release(self, address: str) -> bool:
+        """Take an address off AWS's suppression list; False when it is not on it.
+
+        It must be spelt as it stands there, capital letters included.
+        """
+        answer = self._answer(
+            "sesv2",
+            "delete_suppressed_destination",
+            self.region,
+            {"EmailAddress": address},
+        )
+        if answer is None:
+            return False
+        _given(answer)
+        return True
+
     def elsewhere(self, name: str) -> Iterator[tuple[str, Answer | None]]:
         """Ask each other region with SES about an identity, the likely ones first.
 
@@ -137,9 +168,7 @@ class Reader:
 
     def _ask(self, service: str, operation: str, region: str, **named: str) -> Answer:
         answer = self._find(operation, region, service=service, **named)
-        if answer is None:
-            raise SendError(problem_for("request_refused"), code="NotFoundException")
-        return answer
+        return _given(answer)
 
     def _find(
         self, operation: str, region: str, *, service: str = "sesv2", **named: str
@@ -155,7 +184,7 @@ class Reader:
         return kept.answer
 
     def _answer(
-        self, service: str, operation: str, region: str, named: Mapping[str, str]
+        self, service: str, operation: str, region: str, named: Mapping[str, Any]
     ) -> Answer | SendError | None:
         answer = self._call(service, operation, region, named)
         is_too_fast = (
@@ -165,7 +194,7 @@ class Reader:
         return self._call(service, operation, region, named) if is_too_fast else answer
 
     def _call(
-        self, service: str, operation: str, region: str, named: Mapping[str, str]
+        self, service: str, operation: str, region: str, named: Mapping[str, Any]
     ) -> Answer | SendError | None:
         sender = self._sender
         whose = sender.account_id or sender.access_key_id or sender.source
@@ -220,6 +249,14 @@ class Reader:
                 service, region_name=region, config=_CONFIG
             )
         return self._clients[service, region]
+
+
+def _given(answer: Answer | SendError | None) -> Answer:
+    if answer is None:
+        raise SendError(problem_for("request_refused"), code="NotFoundException")
+    if isinstance(answer, SendError):
+        raise answer
+    return answer
 
 
 def _is_not_found(error: ClientError) -> bool:
