@@ -62,8 +62,8 @@ TROUBLES: dict[str, Trouble] = {
         told="did not get {loss}: Amazon SES did not send it.",
     ),
     SOFT_BOUNCED: Trouble(
-        "Another mail may get through: reply again later, or call them.",
-        "Another mail may get through: reply again later, or call them.",
+        "Reply again later, or call them.",
+        "Reply again later, or call them.",
         told="did not get {loss}.",
     ),
     State.SUPPRESSED: Trouble(

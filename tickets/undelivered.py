@@ -47,6 +47,11 @@ class Loss:
     def who(self) -> str:
         return and_others([str(person) for person in self.people])
 
+    @property
+    def who_with_address(self) -> str:
+        """The same with addresses: who reads it may see what is wrong with one."""
+        return and_others([f"{person} ({person.email})" for person in self.people])
+
 
 def tell_undelivered() -> int:
     """Tell agents of mail that was not delivered, each once; return how many there were.

@@ -18,6 +18,12 @@ class Unreachable:
     standing: Standing
 
     @property
+    def why(self) -> str:
+        """In plain words, without those of the recipient's server."""
+        detail = self.standing.detail.partition("\n")[0]
+        return f"{self.standing.title} {detail}".strip()
+
+    @property
     def until(self) -> datetime | None:
         """When mail goes there again by itself; None for not before it is released."""
         return self.standing.until

@@ -18,7 +18,7 @@ from django.db import transaction
 
 from accounts.models import User
 from email_settings.models import Brand, DeliveryAttempt, OutboxMessage
-from ticketflow.demo import company, stories
+from ticketflow.demo import company, lost_mail, stories
 from ticketflow.demo.stories import Who
 from tickets import search, wording
 from tickets.models import (
@@ -132,15 +132,17 @@ def fill(
     moments = sorted(now - SPAN * rng.random() ** 2 for _ in range(tickets))
     drafts = (_play(rng, cast, moment, now) for moment in moments)
     done = 0
+    mailed: list[lost_mail.Mailed] = []
     with _no_search_for_cycles():
         while batch := list(islice(drafts, BATCH)):
             with transaction.atomic():
                 _save(batch)
                 newest = max(0, done + len(batch) - (tickets - MAILED))
                 if newest:
-                    _save_mails(rng, batch[-newest:])
+                    mailed += _save_mails(rng, batch[-newest:])
             done += len(batch)
             report(done)
+        lost_mail.lose_some(mailed, now)
         search.reindex_all()
     return cast
 
@@ -292,7 +294,7 @@ def _save(drafts: Sequence[Draft]) -> None:
     Watcher.objects.bulk_create(row for draft in drafts for row in draft.watchers)
 
 
-def _save_mails(rng: random.Random, drafts: Sequence[Draft]) -> None:
+def _save_mails(rng: random.Random, drafts: Sequence[Draft]) -> list[lost_mail.Mailed]:
     """Write what was mailed about the drafts: kept in rehearsal, or sent in the past.
 
     None is queued: nothing of an invented company may ever leave.
@@ -314,6 +316,7 @@ def _save_mails(rng: random.Random, drafts: Sequence[Draft]) -> None:
         )
         for message, comment, person in told
     )
+    return told
 
 
 def _readers(draft: Draft) -> Iterator[tuple[Comment, User]]:

@@ -10,7 +10,9 @@ from django.db.models import F, Model, Q
 from django.test import Client
 
 from accounts.models import Role, User
-from email_settings.models import OutboxMessage
+from email_settings.models import Fate, OutboxMessage
+from email_settings.suppression.standing import standing_of
+from email_settings.undelivered import is_any_untold
 from ticketflow.demo.company import PASSWORD
 from ticketflow.demo.filling import fill
 from tickets import search
@@ -51,6 +53,17 @@ def test_the_same_seed_gives_the_same_company() -> None:
 
     fill(tickets=30, users=20, seed=7, now=NOW)
     assert everything() == first
+
+
+def test_one_reply_bounced_and_one_is_delayed() -> None:
+    fill(tickets=60, users=20, seed=7, now=NOW)
+    bounced = OutboxMessage.objects.get(fate=Fate.BOUNCED)
+    assert OutboxMessage.objects.filter(fate=Fate.DELAYED).count() == 1
+    (event,) = TicketEvent.objects.filter(kind=TicketEvent.Kind.UNDELIVERED)
+    assert event.ticket.undelivered_comment is not None
+    assert event.old == bounced.recipient_name
+    assert standing_of(bounced.recipient)
+    assert not is_any_untold()
 
 
 def test_another_seed_gives_another_company() -> None:

@@ -90,7 +90,7 @@ def test_each_in_its_own_words(
     assert who == "Hannah Brooks"
     assert told.startswith(words)
     (mail,) = notices()
-    assert f"Hannah Brooks {told}" in mail.text
+    assert f"Hannah Brooks ({requester.email}) {told}" in mail.text
     assert f"</strong> {told}" in mail.html
     is_complaint = way == "Complained"
     assert ("Called spam by" in mail.subject) is is_complaint
