@@ -526,6 +526,9 @@ class EventFeed(models.Model):
     webhook_refused_count = models.PositiveBigIntegerField(default=0)
     webhook_refused_at = models.DateTimeField(null=True, blank=True)
     webhook_refusal = models.CharField(max_length=300, blank=True)  # of the last one
+    # Why it could not be confirmed, as `problem`, and when that is tried again
+    webhook_problem = models.JSONField(null=True, blank=True)
+    webhook_next_at = models.DateTimeField(null=True, blank=True)
 
     ONLY_ID = 1
 

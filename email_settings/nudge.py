@@ -24,6 +24,7 @@ AFTER_FAILURE_SECONDS = 5.0
 EXPIRES_SECONDS = 60
 # Names of tasks.py, which is above this module
 DELIVER, CHECK = "outbox.deliver", "readiness.check"
+LETTERS = "events.read_letters"
 
 
 @dataclass
@@ -54,6 +55,11 @@ def nudge_worker() -> None:
 def nudge_checks() -> None:
     """Tell the worker that lines of the checklist are wanted; returns at once, too."""
     _nudge(CHECK)
+
+
+def nudge_letters() -> None:
+    """Tell the worker that SNS has posted something; returns at once, too."""
+    _nudge(LETTERS)
 
 
 def _nudge(task: str) -> None:

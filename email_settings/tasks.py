@@ -9,6 +9,7 @@ from celery import shared_task
 
 from email_settings import account_watch, retention, worker
 from email_settings.delivery import pump
+from email_settings.events import letters
 from email_settings.readiness import run as readiness
 from email_settings.reputation import guard
 from email_settings.rotation import machine, reminder
@@ -58,7 +59,14 @@ def remind_of_rotation() -> None:
     reminder.look()
 
 
+@shared_task(name="events.read_letters", acks_late=False)
+def read_letters() -> None:
+    """Read what SNS has posted."""
+    letters.read_all()
+
+
 @shared_task(name="outbox.prune", acks_late=False)
 def prune() -> None:
     """Remove mail that is older than an admin wants to keep it, once a day."""
+    letters.forget_old()
     retention.prune()

@@ -7,6 +7,7 @@ from email_settings.views import (
     all_mail,
     checklist,
     events,
+    events_webhook,
     fixes,
     guide,
     many_mails,
@@ -16,6 +17,7 @@ from email_settings.views import (
     rotation,
     settings,
     trial,
+    webhook,
 )
 
 app_name = "email_settings"
@@ -77,6 +79,27 @@ urlpatterns = [
         events.events_simulator,
         name="events-simulator",
     ),
+    path(
+        "admin-panel/email-settings/events/webhook/",
+        events_webhook.switch_on,
+        name="webhook-on",
+    ),
+    path(
+        "admin-panel/email-settings/events/webhook/off/",
+        events_webhook.switch_off,
+        name="webhook-off",
+    ),
+    path(
+        "admin-panel/email-settings/events/read-again/",
+        events.read_all_again,
+        name="events-read-all-again",
+    ),
+    path(
+        "admin-panel/email-settings/events/<int:event_id>/read-again/",
+        events.read_again,
+        name="events-read-again",
+    ),
+    path("webhooks/ses/", webhook.ses_webhook, name="webhook"),
     # a new access key in the place of the old one
     path("admin-panel/email-settings/rotate/", rotation.rotation, name="rotation"),
     path(

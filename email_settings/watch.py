@@ -17,6 +17,7 @@ from django.db import Error, close_old_connections, connection
 from email_settings import nudge
 from email_settings.delivery import pump
 from email_settings.delivery.clock import now_in_sql
+from email_settings.events import letters
 from email_settings.models import Lane, OutboxMessage
 from email_settings.readiness import run
 
@@ -26,7 +27,7 @@ LOOK_SECONDS = 0.5
 # While what is due can't be sent, say because Redis is away
 LONGEST_LOOK_SECONDS = 5.0
 COMMIT_SECONDS = 0.05
-# For lines of the checklist, on PostgreSQL without Redis
+# For lines of the checklist and letters, on PostgreSQL without Redis
 CHECKS_SECONDS = 2.0
 
 _is_wanted = threading.Event()
@@ -96,7 +97,7 @@ class _Look:
         self._next_at = time.monotonic() + self._pause
 
     def _look_for_checks(self, *, has_committed: bool) -> None:
-        """Have lines of the checklist looked at, where nobody else can say so.
+        """Have lines of the checklist looked at, and letters read, that nobody tells of.
 
         With Redis a nudge does; on SQLite somebody must have committed first.
         """
@@ -105,6 +106,8 @@ class _Look:
         self._checks_at = time.monotonic() + CHECKS_SECONDS
         if run.is_something_to_do():
             nudge.nudge_checks()
+        if letters.are_unread():
+            nudge.nudge_letters()
 
     def _is_time_for_checks(self) -> bool:
         return connection.vendor != "sqlite" and time.monotonic() >= self._checks_at

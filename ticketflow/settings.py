@@ -337,6 +337,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "letters": {
+        "task": "events.read_letters",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     # One look at an index of at most one row, when no key is being rotated
     "rotation": {
         "task": "rotation.advance",

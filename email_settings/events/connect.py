@@ -1,6 +1,5 @@
 """Where the events come from: the set, the queue and the topic that an admin saves."""
 
-import os
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -10,9 +9,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from email_settings.delivery import hold
-from email_settings.events import feed
+from email_settings.events import feed, webhook
 from email_settings.gateway.queue import host_of_queues
 from email_settings.gateway.regions import partition_of
+from email_settings.gateway.stood_in import LOOPBACK, stand_in_for
 from email_settings.models import SesSettings
 from email_settings.nudge import nudge_worker
 
@@ -21,7 +21,6 @@ SET_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _QUEUE_PATH = re.compile(r"/(\d{12})/([A-Za-z0-9_-]{1,80})")
 _QUEUE_HOST = re.compile(r"sqs\.([a-z0-9-]+)\.[a-z.]+")
 _TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}")
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def why_no_queue(url: str, region: str) -> tuple[str, str]:
         return "This is a FIFO queue.", "Amazon SES needs a standard one."
     if not _QUEUE_PATH.fullmatch(parts.path) or parts.query or parts.fragment:
         return "This is no URL of a queue.", example
-    if parts.scheme == "http" and name in _LOOPBACK and _is_aws_stood_in_for():
+    if parts.scheme == "http" and name in LOOPBACK and stand_in_for("sqs"):
         return "", ""
     is_plain = parts.scheme == "https" and port is None and "@" not in parts.netloc
     elsewhere = _QUEUE_HOST.fullmatch(name)
@@ -83,9 +82,14 @@ def why_no_topic(arn: str, region: str) -> tuple[str, str]:
     return "", ""
 
 
-def _is_aws_stood_in_for() -> bool:
-    names = ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL")
-    return any(os.environ.get(name) for name in names)
+def is_connected(sender: SesSettings) -> bool:
+    """Whether mail makes events, and they have a way to come here."""
+    return bool(sender.configuration_set) and is_told(sender)
+
+
+def is_told(sender: SesSettings) -> bool:
+    """Whether events have a way to come here: a queue, the webhook, or both."""
+    return bool(sender.event_queue_url) or webhook.is_on(sender)
 
 
 @transaction.atomic

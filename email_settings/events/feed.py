@@ -1,7 +1,8 @@
 """Who reads the events, and how that goes: the one row of EventFeed."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import F, Q
 
@@ -65,11 +66,20 @@ def begin(queue_url: str) -> None:
 def note_answer(tally: Tally) -> None:
     """Note that the queue answered, and with what."""
     now = database_now()
-    values: dict[str, object] = {
-        "asked_at": now,
-        "problem": None,
-        "problem_since": None,
-    }
+    EventFeed.objects.filter(pk=EventFeed.ONLY_ID).update(
+        asked_at=now, problem=None, problem_since=None, **_counted(tally, now)
+    )
+
+
+def note_letter(tally: Tally, received_at: datetime) -> None:
+    """Note what one post of SNS was. In the transaction that reads it."""
+    EventFeed.objects.filter(pk=EventFeed.ONLY_ID).update(
+        webhook_posted_at=received_at, **_counted(tally, database_now())
+    )
+
+
+def _counted(tally: Tally, now: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     if tally.events:
         values |= {"last_event_at": now, "event_count": F("event_count") + tally.events}
     if tally.validations:
@@ -78,7 +88,7 @@ def note_answer(tally: Tally) -> None:
         values["foreign_count"] = F("foreign_count") + tally.foreign
     if tally.unreadable:
         values["unreadable_count"] = F("unreadable_count") + tally.unreadable
-    EventFeed.objects.filter(pk=EventFeed.ONLY_ID).update(**values)
+    return values
 
 
 def note_depth(depth: int | None) -> None:

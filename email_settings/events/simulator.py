@@ -14,6 +14,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from email_settings import outbox
+from email_settings.events.connect import is_connected
 from email_settings.models import DeliveryEvent, Lane, OutboxMessage, SesSettings
 from ticketflow.errors import DomainError
 
@@ -46,7 +47,7 @@ def why_no_trial(sender: SesSettings) -> str:
     """Say why no mail can go to the simulator yet, "" when one can."""
     if not sender.is_configured:
         return "Save working settings first"
-    if not (sender.configuration_set and sender.event_queue_url):
+    if not is_connected(sender):
         return "Save the configuration set and the queue first"
     return ""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from email_settings.events.simulator import MAILBOXES, Trial, trials
+from email_settings.events.webhook import NO_WEBHOOK, WebhookStatus, status_of
 from email_settings.models import EventFeed, SesSettings
 
 SILENT_AFTER = timedelta(minutes=3)
@@ -26,7 +27,7 @@ class FeedProblem:
 class FeedStatus:
     """What is known of the events; None for what has not happened."""
 
-    is_connected: bool  # the settings name a configuration set and a queue
+    is_connected: bool  # by a queue, by the webhook, or by both
     began_at: datetime | None = None  # when this queue was connected
     validated_at: datetime | None = None  # SES's own proof that it reaches the queue
     last_event_at: datetime | None = None  # when the last one came
@@ -37,13 +38,17 @@ class FeedStatus:
     unreadable_count: int = 0
     problem: FeedProblem | None = None
     problem_since: datetime | None = None
+    has_queue: bool = False
+    webhook: WebhookStatus = NO_WEBHOOK
+    webhook_problem: FeedProblem | None = None  # why it can't be confirmed
     # By the mailbox of the simulator: when the last was sent, and its event came
     trials: Mapping[str, Trial] = field(default_factory=dict)
 
     def is_silent(self, now: datetime) -> bool:
         """Whether nobody reads the queue: it is asked every 20 seconds."""
         last = self.last_received_at or self.began_at
-        return self.is_connected and (last is None or now - last > SILENT_AFTER)
+        is_late = last is None or now - last > SILENT_AFTER
+        return self.is_connected and self.has_queue and is_late
 
     @property
     def simulator(self) -> dict[str, tuple[datetime | None, datetime | None]]:
@@ -65,14 +70,19 @@ def feed_status(sender: SesSettings) -> FeedStatus:
 
     What another queue has shown before counts no more.
     """
-    is_connected = bool(sender.configuration_set and sender.event_queue_url)
     feed = EventFeed.objects.filter(
         pk=EventFeed.ONLY_ID, queue_url=sender.event_queue_url
     ).first()
-    if not sender.event_queue_url or feed is None:
-        return FeedStatus(is_connected)
+    has_queue = bool(sender.configuration_set and sender.event_queue_url)
+    webhook = status_of(sender, feed)
+    is_connected = has_queue or bool(sender.configuration_set and webhook.is_on)
+    if feed is None or not (sender.event_queue_url or is_connected):
+        return FeedStatus(is_connected, has_queue=has_queue)
     return FeedStatus(
         is_connected=is_connected,
+        has_queue=has_queue,
+        webhook=webhook,
+        webhook_problem=_problem(feed.webhook_problem) if webhook.is_on else None,
         began_at=feed.began_at,
         validated_at=feed.validated_at,
         last_event_at=feed.last_event_at,
@@ -81,7 +91,11 @@ def feed_status(sender: SesSettings) -> FeedStatus:
         event_count=feed.event_count,
         foreign_count=feed.foreign_count,
         unreadable_count=feed.unreadable_count,
-        problem=FeedProblem(**feed.problem) if feed.problem else None,
-        problem_since=feed.problem_since,
+        problem=_problem(feed.problem) if has_queue else None,
+        problem_since=feed.problem_since if has_queue else None,
         trials=trials(since=feed.began_at),
     )
+
+
+def _problem(told: dict[str, str] | None) -> FeedProblem | None:
+    return FeedProblem(**told) if told else None

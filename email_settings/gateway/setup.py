@@ -4,6 +4,7 @@ Every step may be done again with the same outcome, so that a second press of a 
 or one after a step that failed, goes on where the first one ended.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -81,9 +82,9 @@ class Setup:
     Its methods raise StepError. Not in a transaction, which would stay open meanwhile.
     """
 
-    def __init__(self, sender: SesSettings) -> None:
+    def __init__(self, sender: SesSettings, *, region: str = "") -> None:
         self._sender = sender
-        self._region = sender.region
+        self._region = region or sender.region
         self._ends_at = time.monotonic() + TOTAL_SECONDS
         self._session: boto3.session.Session | None = None
         self._held = ExitStack()
@@ -227,6 +228,46 @@ class Setup:
             AttributeName="RawMessageDelivery",
             AttributeValue="true",
         )
+
+    def subscribe_webhook(
+        self, topic_arn: str, endpoint: str, protocol: str, policy: Mapping[str, Any]
+    ) -> str:
+        """Have the topic post to an address, by that delivery policy.
+
+        Returns the ARN of a subscription that is confirmed already; "" for one that is
+        yet to be, which SNS asks for by a post.
+        """
+        values = {"TopicArn": topic_arn, "Protocol": protocol, "Endpoint": endpoint}
+
+        def ask(**more: Any) -> Answer:
+            return self._ask("sns", "sns:Subscribe", "subscribe", **values, **more)
+
+        answer = self._unless(
+            # What AWS says of one that is there with another policy, which stays
+            "InvalidParameter",
+            lambda: ask(Attributes={"DeliveryPolicy": json.dumps(policy)}),
+        )
+        arn = str((answer or ask())["SubscriptionArn"])
+        return arn if arn.startswith(f"{topic_arn}:") else ""
+
+    def confirm_subscription(self, topic_arn: str, token: str) -> str:
+        """Confirm what SNS asked for by a post, and return the subscription's ARN.
+
+        Only this account may end it then.
+        """
+        answer = self._ask(
+            "sns",
+            "sns:ConfirmSubscription",
+            "confirm_subscription",
+            TopicArn=topic_arn,
+            Token=token,
+            AuthenticateOnUnsubscribe="true",
+        )
+        return str(answer["SubscriptionArn"])
+
+    def unsubscribe(self, arn: str) -> None:
+        """End a subscription."""
+        self._ask("sns", "sns:Unsubscribe", "unsubscribe", SubscriptionArn=arn)
 
     def publish_events(
         self, set_name: str, name: str, topic_arn: str, types: Sequence[str]

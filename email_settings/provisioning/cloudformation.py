@@ -32,6 +32,8 @@ def template(features: Iterable[Feature], place: Place, names: Names) -> str:
     if Feature.EVENTS in chosen:
         resources |= _events(here)
         outputs |= _event_outputs(here)
+        if Feature.WEBHOOK in chosen and making.webhook_url():
+            resources |= _webhook()
     document = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "What TicketFlow needs to send mail through Amazon SES",
@@ -157,6 +159,21 @@ def _events(place: Place) -> dict[str, Any]:
                 },
             },
         },
+    }
+
+
+def _webhook() -> dict[str, Any]:
+    """Return the subscription; it waits until TicketFlow confirms it."""
+    return {
+        "Webhook": {
+            "Type": "AWS::SNS::Subscription",
+            "Properties": {
+                "TopicArn": {"Ref": "Topic"},
+                "Protocol": "https",
+                "Endpoint": making.webhook_url(),
+                "DeliveryPolicy": making.DELIVERY_POLICY,
+            },
+        }
     }
 
 

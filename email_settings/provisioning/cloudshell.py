@@ -80,6 +80,12 @@ aws sesv2 "$verb-configuration-set-event-destination" --configuration-set-name "
 say "Amazon SES publishes its events to the topic."
 """
 
+_WEBHOOK = """
+# The webhook: switch it on in TicketFlow first, which confirms it
+aws sns subscribe --topic-arn "$topic" --protocol https --notification-endpoint {endpoint} --attributes {attributes} >/dev/null
+say "The topic asks the webhook to confirm."
+"""
+
 _USER = """
 # The user that TicketFlow signs in as
 user={user}
@@ -144,12 +150,22 @@ def script(features: Iterable[Feature], place: Place) -> str:
         parts.append(_SAME_ACCOUNT.format(account=shlex.quote(place.account)))
     if Feature.EVENTS in chosen:
         parts.append(_EVENTS.format_map(dict(_event_words(here, mark))))
+        if Feature.WEBHOOK in chosen and making.webhook_url():
+            parts.append(_webhook())
     quoted_policy = _quoted(policy(chosen, here), mark)
     parts.append(_USER.format(user=shlex.quote(here.user_name), policy=quoted_policy))
     if Feature.EVENTS in chosen:
         parts.append(_EVENTS_END)
     parts += [_KEY_END, _END]
     return "".join(parts)
+
+
+def _webhook() -> str:
+    attributes = {"DeliveryPolicy": json.dumps(making.DELIVERY_POLICY)}
+    return _WEBHOOK.format(
+        endpoint=shlex.quote(making.webhook_url()),
+        attributes=shlex.quote(json.dumps(attributes)),
+    )
 
 
 def _event_words(place: Place, mark: str) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
+from email_settings.events import webhook
 from email_settings.provisioning.place import Place
 
 # Not opens and clicks: a help desk has no business to watch its readers.
@@ -26,6 +27,21 @@ POLL_SECONDS = 20
 # So often is an event offered before it goes to the dead letters
 TRIES = 5
 
+# How SNS posts to a webhook. By itself it would try three more times in a minute, and
+# then the event is lost; so it goes on for most of the hour that it allows.
+# https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
+DELIVERY_POLICY = {
+    "healthyRetryPolicy": {
+        "numRetries": 30,
+        "numNoDelayRetries": 0,
+        "minDelayTarget": 5,
+        "maxDelayTarget": 180,
+        "numMinDelayRetries": 3,
+        "numMaxDelayRetries": 10,
+        "backoffFunction": "exponential",
+    }
+}
+
 
 def with_open_account(place: Place) -> tuple[Place, str]:
     """Return the place with a mark where the account belongs, and the mark.
@@ -37,6 +53,11 @@ def with_open_account(place: Place) -> tuple[Place, str]:
     path = place.user_arn.partition(":user/")[2] or place.names.user
     user = f"arn:{place.partition}:iam::{mark}:user/{path}"
     return replace(place, account=mark, user_arn=user), mark
+
+
+def webhook_url() -> str:
+    """Return where SNS would post to, "" where it would not be https."""
+    return webhook.endpoint() if webhook.protocol() == "https" else ""
 
 
 def topic_policy(place: Place) -> dict[str, Any]:

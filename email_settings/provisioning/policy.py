@@ -18,6 +18,7 @@ class Feature(StrEnum):
     SEND = "send"
     READ = "read"
     EVENTS = "events"
+    WEBHOOK = "webhook"
     SUPPRESSION = "suppression"
     ROTATION = "rotation"
 
@@ -55,6 +56,13 @@ FEATURES: dict[Feature, About] = {
         "Delivery events",
         "What became of each mail: delivered, bounced, called spam. Reads one queue.",
         ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    ),
+    Feature.WEBHOOK: About(
+        "Delivery events by webhook",
+        "Lets Amazon SNS post events to TicketFlow besides the queue, or instead of it. "
+        "Needs a public https address.",
+        ("sns:ConfirmSubscription",),
+        is_usual=False,
     ),
     Feature.SUPPRESSION: About(
         "Keep the suppression list",
@@ -144,6 +152,8 @@ def _statement(feature: Feature, actions: Iterable[str], place: Place) -> Statem
 def _resource(feature: Feature, place: Place) -> str | list[str]:
     if feature is Feature.EVENTS:
         return place.queue
+    if feature is Feature.WEBHOOK:
+        return place.topic
     if feature is Feature.ROTATION:
         return place.user
     if feature is Feature.SEND and place.is_narrow and place.from_email:

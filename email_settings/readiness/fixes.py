@@ -96,7 +96,7 @@ def create_identity(sender: SesSettings, name: str) -> IdentityMade:
         with Setup(sender) as setup:
             made = setup.create_identity(name)
     except StepError as error:
-        raise _refusal(sender, error, f"{name} was not created.") from error
+        raise refusal_of(sender, error, f"{name} was not created.") from error
     finally:
         run.want("sender", "dkim", "mail_from")
     return IdentityMade(made.name, made.is_new, made.is_verified, _dkim_records(made))
@@ -137,7 +137,7 @@ def set_mail_from(sender: SesSettings, domain: str) -> MailFromSet:
         with Setup(sender) as setup:
             identity = setup.set_mail_from(identities, domain)
     except StepError as error:
-        raise _refusal(sender, error, f"{domain} was not set.") from error
+        raise refusal_of(sender, error, f"{domain} was not set.") from error
     finally:
         run.want("mail_from")
     if not identity:
@@ -178,7 +178,7 @@ def request_production(
                 "Support Center.",
                 words=error.error.record,
             ) from error
-        raise _refusal(sender, error, "The request was not sent.") from error
+        raise refusal_of(sender, error, "The request was not sent.") from error
     finally:
         run.want("account")
 
@@ -216,7 +216,7 @@ def connect_events(sender: SesSettings, *, actor: AbstractBaseUser) -> SesSettin
         with Setup(sender) as setup:
             topic_arn, queue_url = _make_feed(setup, place)
     except StepError as error:
-        raise _refusal(sender, error, "Events are not connected.") from error
+        raise refusal_of(sender, error, "Events are not connected.") from error
     made = Connection(place.names.configuration_set, queue_url, topic_arn)
     return _use_feed(sender, made, actor)
 
@@ -277,8 +277,8 @@ def _use_feed(
 # What AWS said
 
 
-def _refusal(sender: SesSettings, error: StepError, title: str) -> FixError:
-    """Say what AWS refused, and how it is mended."""
+def refusal_of(sender: SesSettings, error: StepError, title: str) -> FixError:
+    """Return what AWS refused in plain words, and how it is mended."""
     problem = error.error.problem
     words = error.error.record
     if error.is_denied:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils import timezone
 
+from email_settings.events.connect import is_connected
 from email_settings.models import OutboxMessage, SesSettings
 from email_settings.rendering import company_name
 
@@ -68,7 +69,7 @@ def _volume() -> str:
 
 
 def _bounces(sender: SesSettings) -> str:
-    if sender.configuration_set and sender.event_queue_url:
+    if is_connected(sender):
         return (
             "Bounces and complaints: they come back to the software through a "
             f"configuration set ({sender.configuration_set}) and a queue, and are shown "

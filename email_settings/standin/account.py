@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
+from email_settings.standin import posting
 from email_settings.standin.faults import Trouble
-from email_settings.standin.messaging import Queue, Topic, envelope
+from email_settings.standin.messaging import Queue, Subscription, Topic, envelope
 from email_settings.standin.policies import Policy, Question, is_allowed
 from email_settings.standin.zone import BROKEN, Answer, Zone
 
@@ -260,6 +261,7 @@ class Account:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.url = ""  # where it answers, once it does
         self.news = threading.Condition(self.lock)  # something came into a queue
         self.clock_offset = timedelta(0)  # AWS's clock against that of this machine
         self.keys: dict[str, Key] = {}
@@ -423,7 +425,11 @@ class Account:
 
     def _deliver(self, topic: Topic, text: str, now: datetime) -> None:
         region = self.region(topic.arn.split(":")[3])
+        copies = 2 if self.feed.is_doubled else 1
         for subscription in topic.subscriptions:
+            if subscription.is_posted:
+                self._post(topic, subscription, text, now, copies)
+                continue
             queue = region.queues.get(subscription.endpoint.rpartition(":")[2])
             if subscription.protocol != "sqs" or queue is None:
                 continue
@@ -433,5 +439,35 @@ class Account:
             body = text
             if not subscription.is_raw:
                 body = envelope(topic, subscription, text, now)
-            for _ in range(2 if self.feed.is_doubled else 1):
+            for _ in range(copies):
                 queue.put(body, now)
+
+    def _post(
+        self, topic: Topic, one: Subscription, text: str, now: datetime, copies: int
+    ) -> None:
+        if not one.is_confirmed:
+            return
+        fields = posting.notification(
+            topic.arn, text, version=topic.signature_version, url=self.url, at=now
+        )
+        for _ in range(copies):
+            posting.post(posting.Post(one.endpoint, one.arn, fields))
+
+    def ask_to_confirm(self, topic: Topic, one: Subscription) -> None:
+        """Post the question whether the subscriber wants to be one."""
+        self._ask(topic, one, "SubscriptionConfirmation", "PendingConfirmation")
+
+    def say_that_it_ended(self, topic: Topic, one: Subscription) -> None:
+        """Post that the subscription is over."""
+        self._ask(topic, one, "UnsubscribeConfirmation", one.arn)
+
+    def _ask(self, topic: Topic, one: Subscription, kind: str, arn: str) -> None:
+        fields = posting.question(
+            topic.arn,
+            one.token or uuid.uuid4().hex,
+            kind=kind,
+            version=topic.signature_version,
+            url=self.url,
+            at=self.now(),
+        )
+        posting.post(posting.Post(one.endpoint, arn, fields))

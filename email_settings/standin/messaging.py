@@ -30,6 +30,11 @@ class Subscription:
     def is_confirmed(self) -> bool:
         return not self.token
 
+    @property
+    def is_posted(self) -> bool:
+        """Whether it is told by HTTP."""
+        return self.protocol in {"http", "https"}
+
 
 @dataclass
 class Topic:
@@ -38,6 +43,10 @@ class Topic:
     arn: str
     attributes: dict[str, str] = field(default_factory=dict)
     subscriptions: list[Subscription] = field(default_factory=list)
+
+    @property
+    def signature_version(self) -> str:
+        return self.attributes.get("SignatureVersion", "1")
 
     def lets(self, service: str, context: Mapping[str, str]) -> bool:
         """Whether that service may publish here."""
@@ -124,7 +133,7 @@ def envelope(topic: Topic, subscription: Subscription, text: str, at: datetime) 
             "Subject": SUBJECT,
             "Message": text,
             "Timestamp": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z",
-            "SignatureVersion": topic.attributes.get("SignatureVersion", "1"),
+            "SignatureVersion": topic.signature_version,
             "Signature": "RVhBTVBMRQ==",
             "SigningCertURL": "https://sns.example/SimpleNotificationService-0.pem",
             "UnsubscribeURL": f"https://sns.example/?SubscriptionArn={subscription.arn}",

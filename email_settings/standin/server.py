@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-from email_settings.standin import console
+from email_settings.standin import console, posting
 from email_settings.standin.account import Account, Call
 from email_settings.standin.asking import Ask
 from email_settings.standin.faults import Fault, reply_of
@@ -25,6 +25,8 @@ from email_settings.standin.signature import (
 def answer(account: Account, request: Request) -> Reply | Fault:
     """Return what AWS would answer to the request, or the fault that keeps it back."""
     with account.lock:
+        if request.target == posting.CERTIFICATE_PATH:
+            return Reply(200, posting.seal().certificate)
         if console.is_for_the_console(request):
             return console.answer(account, request)
         fault = _fault(account, request)
@@ -87,6 +89,7 @@ class StandIn(ThreadingHTTPServer):
             self.socket = listener
             self.server_address = listener.getsockname()
         self.account = account
+        account.url = self.url
         self.let_go = threading.Event()  # ends what hangs
 
     @property

@@ -71,6 +71,8 @@ def subscribe(ask: Ask) -> Answer:
     raw = ask.parameters.get("Attributes", {}).get("RawMessageDelivery")
     if raw is not None:
         found.is_raw = raw.lower() == "true"
+    if found.is_posted and not found.is_confirmed:
+        ask.account.ask_to_confirm(topic, found)
     return {"SubscriptionArn": found.arn if found.is_confirmed else PENDING}
 
 
@@ -109,7 +111,10 @@ def confirm_subscription(ask: Ask) -> Answer:
 
 def unsubscribe(ask: Ask) -> Answer:
     found = _subscription(ask, "Unsubscribe")
-    ask.region.topics[found.topic_arn].subscriptions.remove(found)
+    topic = ask.region.topics[found.topic_arn]
+    topic.subscriptions.remove(found)
+    if found.is_posted:
+        ask.account.say_that_it_ended(topic, found)
     return {}
 
 

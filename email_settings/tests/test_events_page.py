@@ -89,7 +89,6 @@ def test_all_empty_ends_it(panel: Client) -> None:
         ("configuration_set", "a b!", "This is no name of a configuration set."),
         ("configuration_set", "x" * 65, "at most 64 characters"),
         ("configuration_set", "", "Paste the configuration set, too."),
-        ("event_queue_url", "", "Paste the queue’s URL, too."),
         ("event_queue_url", "ticketflow-ses-events", "This is no URL of a queue."),
         (
             "event_queue_url",
@@ -139,6 +138,20 @@ def test_what_cannot_be_right_is_refused_with_the_reason(
     assert words in shown
     assert "Not saved" in shown
     assert SesSettings.load().configuration_set == ""
+
+
+def test_set_without_queue_and_topic_is_refused(panel: Client) -> None:
+    make_settings()
+    shown = save(panel, event_queue_url="", event_topic_arn="").content.decode()
+    assert "Paste the queue’s URL, too." in shown
+    assert SesSettings.load().configuration_set == ""
+
+
+def test_set_and_topic_alone_are_for_the_webhook(panel: Client) -> None:
+    make_settings()
+    shown = save(panel, event_queue_url="").content.decode()
+    assert "Saved. Switch the webhook on" in shown
+    assert SesSettings.load().event_topic_arn == TOPIC
 
 
 def test_stand_in_on_this_machine_is_taken_where_the_environment_says_so(

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from email_settings.access import get_message
 from email_settings.activity import FATES, LOOKED_THROUGH, PERIODS, STATES, Activity
+from email_settings.events.connect import is_told
 from email_settings.models import OutboxMessage
 from email_settings.possible import Possible
 from email_settings.status import COUNT_LIMIT, STOPPED_BY_HAND, MailStatus
@@ -94,7 +95,7 @@ def message_list(request: HttpRequest) -> HttpResponse:
         "periods": [(value, label) for value, (label, _) in PERIODS.items()],
         # Nobody tells a fate before events are connected.
         "fates": [(name, fate.label) for name, fate in FATES.items()]
-        if activity.fate or status.settings.event_queue_url
+        if activity.fate or is_told(status.settings)
         else [],
         "offers": _offers(activity) if page.rows else [],
         # Where a search stopped looking; None where it looked at all

@@ -1,5 +1,7 @@
 """Delivery events: where they come from, and the proof that they do."""
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -10,15 +12,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from email_settings import services
-from email_settings.events import connect
+from email_settings.events import connect, replay, webhook
 from email_settings.events.connect import Connection
-from email_settings.events.parse import Kind
+from email_settings.events.replay import Outcome
 from email_settings.events.simulator import send_simulator_mails, why_no_trial
 from email_settings.events.status import feed_status
 from email_settings.forms import PastedField, sentence
 from email_settings.models import DeliveryEvent, SesSettings
+from email_settings.provisioning import making
 from email_settings.provisioning.names import Names
 from email_settings.readiness import run
+from email_settings.readiness.fixes import FixError
 from email_settings.views.question import actor_of
 from ticketflow.errors import DomainError
 from ticketflow.lib.access import admin_required
@@ -84,11 +88,17 @@ class EventsForm(forms.Form):
                     "Without it Amazon SES sends no events to the queue.",
                 ),
             )
-        if not value and self.cleaned_data.get("configuration_set"):
+        is_for_the_webhook = bool(self["event_topic_arn"].value())
+        if (
+            not value
+            and self.cleaned_data.get("configuration_set")
+            and not is_for_the_webhook
+        ):
             raise forms.ValidationError(
                 sentence(
                     "Paste the queue’s URL, too.",
-                    "The events of the configuration set come to it.",
+                    "The events of the configuration set come to it. For the webhook "
+                    "alone, paste the topic’s ARN instead.",
                 )
             )
         return value
@@ -137,6 +147,10 @@ def _connect(request: HttpRequest, stored: SesSettings) -> HttpResponse:
             "Saved. The worker reads the queue within seconds. Send to the simulator "
             "now to see events come back.",
         )
+    elif values.event_topic_arn:
+        messages.success(
+            request, "Saved. Switch the webhook on: no queue is connected besides."
+        )
     else:
         messages.success(request, "Saved. Delivery events are not connected any more.")
     return redirect("email_settings:events")
@@ -160,13 +174,62 @@ def events_simulator(request: HttpRequest) -> HttpResponse:
     return redirect("email_settings:events")
 
 
+@admin_required
+@require_POST
+def read_again(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Read one event once more that could not be read."""
+    return _told_again(request, replay.read_again(event_id))
+
+
+@admin_required
+@require_POST
+def read_all_again(request: HttpRequest) -> HttpResponse:
+    """Read all events once more that could not be read."""
+    return _told_again(request, replay.read_all_again())
+
+
+def _told_again(request: HttpRequest, outcome: Outcome) -> HttpResponse:
+    text = f"{outcome.read} of {outcome.tried} could be read."
+    if outcome.read == outcome.tried:
+        messages.success(request, f"{text} They count like all others now.")
+    else:
+        messages.warning(request, f"{text} The rest stays here; nothing is lost.")
+    return redirect("email_settings:events")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """One that could not be read, as it is shown."""
+
+    event: DeliveryEvent
+    is_cut: bool
+
+
 def _page(request: HttpRequest, stored: SesSettings, form: EventsForm) -> HttpResponse:
-    unreadable = DeliveryEvent.objects.filter(kind=Kind.UNREADABLE)
+    return page_of_events(request, stored, form=form)
+
+
+def page_of_events(
+    request: HttpRequest,
+    stored: SesSettings,
+    *,
+    form: EventsForm | None = None,
+    refusal: FixError | None = None,
+) -> HttpResponse:
+    """Answer with the page; `refusal` is why a button could not do all it should."""
+    shown = replay.unreadable().order_by("-received_at", "-pk")[:UNREADABLE_SHOWN]
+    why_no_webhook, how = webhook.why_no_webhook(stored)
     context = {
-        "form": form,
+        "form": form or EventsForm(stored=stored),
         "names": Names.of(stored),
-        "is_connected": bool(stored.configuration_set and stored.event_queue_url),
-        "unreadable": unreadable.order_by("-received_at", "-pk")[:UNREADABLE_SHOWN],
+        "unreadable": [Unreadable(event, replay.is_cut(event)) for event in shown],
+        "again_count": min(replay.unreadable().count(), replay.MOST_AT_ONCE),
+        "webhook_endpoint": webhook.endpoint(),
+        "webhook_protocol": webhook.protocol().upper(),
+        "webhook_refusal": why_no_webhook,
+        "webhook_fix": how,
+        "delivery_policy": json.dumps(making.DELIVERY_POLICY, indent=2),
+        "refusal": refusal,
         **_feed(stored),
     }
     return render(request, "email_settings/events.html", context)
@@ -174,12 +237,17 @@ def _page(request: HttpRequest, stored: SesSettings, form: EventsForm) -> HttpRe
 
 def _feed(stored: SesSettings) -> dict[str, Any]:
     status = feed_status(stored)
+    now = timezone.now()
     return {
         "stored": stored,
         "feed": status,
-        "is_silent": status.is_silent(timezone.now()),
-        "is_waiting": any(
-            trial.message and not trial.seen_at for trial in status.trials.values()
-        ),
+        "is_connected": status.is_connected,
+        "is_silent": status.is_silent(now),
+        "webhook": status.webhook,
+        "has_run_out": status.webhook.has_run_out(now),
+        "is_waiting": (
+            status.webhook.is_pending and not status.webhook.has_run_out(now)
+        )
+        or any(trial.message and not trial.seen_at for trial in status.trials.values()),
         "trial_refusal": why_no_trial(stored),
     }

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from email_settings import services
+from email_settings.events.connect import is_connected
 from email_settings.fix_forms import IdentityForm, MailFromForm, ProductionForm
 from email_settings.models import SesSettings
 from email_settings.readiness import fixes
@@ -80,7 +81,7 @@ def production(request: HttpRequest, sender: SesSettings) -> HttpResponse:
     context: dict[str, Any] = {
         "form": form,
         "sender": sender,
-        "has_events": bool(sender.configuration_set and sender.event_queue_url),
+        "has_events": is_connected(sender),
         "console": console_url(sender.region, "account"),
     }
     if form.is_valid():
@@ -105,7 +106,7 @@ def events(request: HttpRequest, sender: SesSettings) -> HttpResponse:
     context: dict[str, Any] = {
         "sender": sender,
         "needed": fixes.what_events_need(sender),
-        "is_connected": bool(sender.configuration_set and sender.event_queue_url),
+        "is_connected": is_connected(sender),
     }
     if request.method == "POST":
         context |= _outcome(

@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from email_settings import services
+from email_settings.events.connect import is_connected
 from email_settings.forms import SettingsForm, TestMailForm
 from email_settings.key_age import KeyAge
 from email_settings.models import SesSettings
@@ -83,6 +84,7 @@ def _page(
         "stored": stored,
         "form": form,
         "refusal": refusal,
+        "has_events": is_connected(stored),
         "what_stays": _what_stays(stored),
         "pace": _pace(stored) if stored.is_configured else "",
         "trust_policy": trust_policy(stored),

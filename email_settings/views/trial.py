@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from email_settings import services
 from email_settings.access import get_test_message
+from email_settings.events.connect import is_told
 from email_settings.forms import TestMailForm
 from email_settings.models import OutboxMessage
 from email_settings.status import MailStatus
@@ -74,5 +75,5 @@ def _is_event_awaited(message: OutboxMessage, status: MailStatus) -> bool:
     """Whether Amazon SES should tell in a moment what became of it."""
     if message.sent_at is None or message.fate_name:
         return False
-    is_told = bool(status.settings.event_queue_url)
+    is_told = is_told(status.settings)
     return is_told and timezone.now() - message.sent_at < AWAITED

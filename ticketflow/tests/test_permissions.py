@@ -99,6 +99,12 @@ MATRIX: dict[str, Address] = {
     "email_settings:settings-rehearse": ADMINS,
     "email_settings:events": ADMINS,
     "email_settings:events-simulator": ADMINS,
+    "email_settings:events-read-all-again": ADMINS,
+    "email_settings:events-read-again": _with(ADMINS, event_id="event_id"),
+    "email_settings:webhook-on": ADMINS,
+    "email_settings:webhook-off": ADMINS,
+    # Public, and off until an admin switches it on
+    "email_settings:webhook": Address(Reach.GONE),
     "email_settings:message-list": ADMINS,
     "email_settings:message-detail": _with(ADMINS, uid="message_uid"),
     "email_settings:message-html": _with(ADMINS, uid="message_uid"),
@@ -182,6 +188,7 @@ class World:
     token: str
     message_uid: str
     line_key: str
+    event_id: int
     word: str = "x"
     document: str = "operations"
 
@@ -226,6 +233,7 @@ def world(requester: User, agent: User, admin: User, queue: Queue) -> World:
         token=link_for(invitation).rstrip("/").rsplit("/", 1)[-1],
         message_uid=str(message.uid),
         line_key="dkim",
+        event_id=1,
     )
 
 

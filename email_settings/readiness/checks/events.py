@@ -1,5 +1,6 @@
 """Whether Amazon SES tells what became of each mail, and whether that was tried."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,7 +39,7 @@ def events(look: Look) -> Finding:
         if error.problem.kind is not ErrorClass.IAM or not feed.last_event_at:
             return look.refused(error)
         trouble = None
-    return trouble or _of_the_queue(feed)
+    return trouble or _of_the_ways(feed)
 
 
 def _of_the_set(look: Look) -> Finding | None:
@@ -109,6 +110,54 @@ def _of_its_destinations(look: Look, told: list[dict[str, Any]]) -> Finding | No
     return None
 
 
+def _of_the_ways(feed: FeedStatus) -> Finding:
+    """Look at queue and webhook; what the one misses the other may bring."""
+    if not feed.has_queue:
+        return _of_the_webhook(feed)
+    found = _of_the_queue(feed)
+    if found.state is not State.DONE and feed.webhook.is_working and feed.last_event_at:
+        also = " Events come by the webhook meanwhile."
+        return replace(found, state=State.TODO, evidence=found.evidence + also)
+    if feed.webhook.ended_at or feed.webhook_problem:
+        also = " The webhook does not work besides; see “Delivery events”."
+        return replace(found, evidence=found.evidence + also)
+    return found
+
+
+def _of_the_webhook(feed: FeedStatus) -> Finding:
+    now, webhook = timezone.now(), feed.webhook
+    if webhook.ended_at:
+        return Finding(
+            State.WRONG,
+            "Webhook ended",
+            f"Amazon SNS was told {_ago(webhook.ended_at, now)} to post no more, and no "
+            "queue is connected: nobody hears of bounces.",
+            "Switch the webhook on again on the page “Delivery events”.",
+        )
+    if problem := feed.webhook_problem:
+        return Finding(
+            State.WRONG,
+            "Webhook not confirmed",
+            f"{problem.title} {problem.why}",
+            problem.fix,
+            statement=problem.statement,
+            words=problem.words,
+        )
+    if webhook.is_pending:
+        return Finding(
+            State.TODO,
+            "Not confirmed",
+            "The webhook is on, and Amazon SNS has not asked to be confirmed.",
+            "See on the page “Delivery events” whether posts were refused, or make the "
+            "subscription by hand as it says there.",
+        )
+    return _of_what_came(
+        feed,
+        "Send to the simulator. If nothing comes within minutes, see on the page "
+        "“Delivery events” whether posts were refused.",
+    )
+
+
 def _of_the_queue(feed: FeedStatus) -> Finding:
     if problem := feed.problem:
         return Finding(
@@ -127,6 +176,15 @@ def _of_the_queue(feed: FeedStatus) -> Finding:
             "Nobody has asked the queue for some minutes: that is what the worker does.",
             "See that a worker runs.",
         )
+    return _of_what_came(
+        feed,
+        "Send to the simulator. If nothing comes within minutes, look at the access "
+        "policies of topic and queue, and at the subscription between them.",
+    )
+
+
+def _of_what_came(feed: FeedStatus, fix: str) -> Finding:
+    now = timezone.now()
     if feed.last_event_at:
         return Finding(
             State.DONE,
@@ -139,15 +197,15 @@ def _of_the_queue(feed: FeedStatus) -> Finding:
             State.DONE,
             "Connected",
             f"Amazon SES proved {_ago(feed.validated_at, now)} that it reaches the "
-            "queue. No mail has made an event yet.",
+            f"{'queue' if feed.has_queue else 'webhook'}. No mail has made an event yet.",
         )
     return Finding(
         State.TODO,
         "No event yet",
-        "The queue is read, and nothing has come: not even the proof that Amazon SES "
-        "sends when a destination is made.",
-        "Send to the simulator. If nothing comes within minutes, look at the access "
-        "policies of topic and queue, and at the subscription between them.",
+        f"{'The queue is read' if feed.has_queue else 'The webhook is confirmed'}, and "
+        "nothing has come: not even the proof that Amazon SES sends when a destination "
+        "is made.",
+        fix,
     )
 
 
