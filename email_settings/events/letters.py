@@ -118,9 +118,7 @@ def _confirm(envelope: sns.Envelope, letter: EventLetter, sender: SesSettings) -
             arn = setup.confirm_subscription(topic_arn, envelope.token)
     except StepError as error:
         logger.warning("letters: the webhook could not be confirmed: %s", error)
-        webhook.note_problem(
-            error.error, statement_for("sns:ConfirmSubscription", sender)
-        )
+        webhook.note_problem(error, statement_for(error.action, sender))
         return False
     with transaction.atomic():
         webhook.note_confirmed(arn)

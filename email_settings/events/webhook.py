@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from email_settings.delivery.clock import database_now
 from email_settings.events import feed
-from email_settings.gateway.errors import ErrorClass, SendError
+from email_settings.gateway.setup import StepError
 from email_settings.gateway.stood_in import LOOPBACK, stand_in_for
 from email_settings.models import EventFeed, SesSettings
 
@@ -212,23 +212,33 @@ def note_ended() -> None:
     )
 
 
-def note_problem(error: SendError, statement: str) -> None:
+def note_problem(error: StepError, statement: str) -> None:
     """Note why the subscription can't be confirmed; `statement` is the right for it."""
-    problem = error.problem
-    is_denied = problem.kind is ErrorClass.IAM
-    fix = problem.fix
-    if is_denied:
-        fix = "Add the statement below to the policy of the IAM user or role."
-    EventFeed.objects.filter(pk=EventFeed.ONLY_ID).update(
-        webhook_problem={
-            "code": problem.code,
-            "title": "The webhook could not be confirmed.",
-            "why": f"{problem.title} {problem.why}",
-            "fix": f"{fix} It is tried again every minute.",
-            "words": error.record,
-            "statement": statement if is_denied else "",
-        }
-    )
+    why, fix = _why_not_confirmed(error)
+    told = {
+        "code": error.code or error.error.problem.code,
+        "title": "The webhook could not be confirmed.",
+        "why": why,
+        "fix": f"{fix} It is tried again every minute.",
+        "words": error.error.record,
+        "statement": statement if error.is_denied else "",
+    }
+    EventFeed.objects.filter(pk=EventFeed.ONLY_ID).update(webhook_problem=told)
+
+
+def _why_not_confirmed(error: StepError) -> tuple[str, str]:
+    problem = error.error.problem
+    if error.is_denied:
+        return (
+            f"The access key may not do this ({error.action}).",
+            "Add the statement below to the policy of the IAM user or role.",
+        )
+    if error.code in {"InvalidParameter", "NotFound"}:
+        return (
+            f"AWS did not take it: {error.error.detail}",
+            "Press “Try again” to have Amazon SNS ask anew.",
+        )
+    return f"{problem.title} {problem.why}", problem.fix
 
 
 # Refusals

@@ -75,5 +75,5 @@ def _is_event_awaited(message: OutboxMessage, status: MailStatus) -> bool:
     """Whether Amazon SES should tell in a moment what became of it."""
     if message.sent_at is None or message.fate_name:
         return False
-    is_told = is_told(status.settings)
-    return is_told and timezone.now() - message.sent_at < AWAITED
+    is_recent = timezone.now() - message.sent_at < AWAITED
+    return is_recent and is_told(status.settings)
