@@ -119,6 +119,8 @@ def _confirm(envelope: sns.Envelope, letter: EventLetter, sender: SesSettings) -
     except StepError as error:
         logger.warning("letters: the webhook could not be confirmed: %s", error)
         webhook.note_problem(error, statement_for(error.action, sender))
+        if webhook.is_token_no_good(error):
+            _mark_read(letter)
         return False
     with transaction.atomic():
         webhook.note_confirmed(arn)

@@ -219,7 +219,7 @@ def note_problem(error: StepError, statement: str) -> None:
         "code": error.code or error.error.problem.code,
         "title": "The webhook could not be confirmed.",
         "why": why,
-        "fix": f"{fix} It is tried again every minute.",
+        "fix": fix,
         "words": error.error.record,
         "statement": statement if error.is_denied else "",
     }
@@ -231,14 +231,23 @@ def _why_not_confirmed(error: StepError) -> tuple[str, str]:
     if error.is_denied:
         return (
             f"The access key may not do this ({error.action}).",
-            "Add the statement below to the policy of the IAM user or role.",
+            "Add the statement below to the policy of the IAM user or role. It is tried "
+            "again every minute.",
         )
-    if error.code in {"InvalidParameter", "NotFound"}:
+    if is_token_no_good(error):
         return (
             f"AWS did not take it: {error.error.detail}",
             "Press “Try again” to have Amazon SNS ask anew.",
         )
-    return f"{problem.title} {problem.why}", problem.fix
+    return (
+        f"{problem.title} {problem.why}",
+        f"{problem.fix} It is tried again every minute.",
+    )
+
+
+def is_token_no_good(error: StepError) -> bool:
+    """Whether trying once more with the same token can't help."""
+    return error.code in {"InvalidParameter", "NotFound"}
 
 
 # Refusals

@@ -386,7 +386,7 @@ def test_denied_confirmation_shows_the_statement_and_is_tried_again(
     problem = status(sender).webhook_problem
     assert problem is not None
     assert '"sns:ConfirmSubscription"' in problem.statement
-    assert TOPIC in problem.statement
+    assert ":ticketflow-ses-events" in problem.statement
     assert "Add the statement below" in problem.fix
     aws.keys[ACCESS_KEY_ID].actions = ["*"]
     asked = len(aws.calls)
@@ -396,6 +396,24 @@ def test_denied_confirmation_shows_the_statement_and_is_tried_again(
     assert letters.read_all() == 1
     assert status(sender).webhook.is_working
     assert status(sender).webhook_problem is None
+
+
+def test_token_that_is_no_good_stands_in_no_way_of_the_next(
+    aws: Account, quiet: list[Any], settings: Any
+) -> None:
+    settings.SITE_URL = "http://127.0.0.1:8000"
+    sender = switched_on()
+    arrives(confirmation(Token="old"))
+    subscribe(sender)
+    buttons.switch_on(sender)
+    assert letters.read_all() == 0
+    problem = status(sender).webhook_problem
+    assert problem is not None
+    assert "Press “Try again”" in problem.fix
+    EventFeed.objects.update(webhook_next_at=None)
+    post(dict(quiet[-1].fields))
+    assert letters.read_all() == 1
+    assert status(sender).webhook.is_working
 
 
 def test_denied_subscription_leaves_it_on_for_doing_by_hand(
