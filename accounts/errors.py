@@ -25,3 +25,15 @@ class InvitationClosedError(DomainError):
 
 class NoMailError(DomainError):
     """Mail to the address would not leave."""
+
+
+class AddressError(DomainError):
+    """The address can't be the person's new one."""
+
+
+class TooManyChangesError(DomainError):
+    """The person asked for another address too often."""
+
+
+class EmailChangeClosedError(DomainError):
+    """The link was used, cancelled or renewed in the meantime, or has expired."""

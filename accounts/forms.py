@@ -204,7 +204,7 @@ class RoleForm(forms.Form):
 
 
 class ProfileForm(forms.Form):
-    """What people say about themselves; their role and address are not theirs to change."""
+    """What people say about themselves; role and address have ways of their own."""
 
     name = name_field(help_text="As colleagues know you.")
     time_zone = time_zone_field()
@@ -214,6 +214,37 @@ class ProfileForm(forms.Form):
         widget=forms.RadioSelect,
         help_text="Auto follows your device.",
     )
+
+
+class OwnEmailForm(forms.Form):
+    """Where one's mail is to go, and that it is oneself who says so."""
+
+    new_email = email_field("New e-mail address")
+    password = current_password_field("Current password")
+
+    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.person = person
+        self.fields["new_email"].widget.attrs["autocomplete"] = "email"
+
+    @sensitive_variables("password")
+    def clean_password(self) -> str:
+        password = str(self.cleaned_data["password"])
+        if not self.person.check_password(password):
+            raise ValidationError(
+                "This is not your current password. Check it for typos."
+            )
+        return password
+
+
+class PersonsEmailForm(forms.Form):
+    """Where an admin wants somebody's mail to go."""
+
+    new_email = email_field("New e-mail address")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["new_email"].widget.attrs["autocomplete"] = "off"
 
 
 class SignInForm(allauth_forms.LoginForm):

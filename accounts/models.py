@@ -12,7 +12,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from email_settings.lifetimes import INVITATION_LINK
+from email_settings.lifetimes import EMAIL_CHANGE_LINK, INVITATION_LINK
 from email_settings.models import OutboxMessage
 
 INVITATION_LIFETIME = INVITATION_LINK  # the mail is of use for as long as its link
@@ -217,6 +217,83 @@ class Invitation(models.Model):
             return self.State.ACCEPTED
         if self.revoked_at:
             return self.State.REVOKED
+        if self.expires_at <= timezone.now():
+            return self.State.EXPIRED
+        return self.State.OPEN
+
+
+class EmailChangeQuerySet(models.QuerySet["EmailChange"]):
+    def pending(self) -> Self:
+        """Neither confirmed nor cancelled; some of them may have expired."""
+        return self.filter(confirmed_at=None, cancelled_at=None)
+
+    def valid_at(self, moment: datetime) -> Self:
+        """Those whose link changes the address at the moment."""
+        return self.pending().filter(expires_at__gt=moment)
+
+
+class EmailChange(models.Model):
+    """That a person is to have another address. Changed through accounts.email_change only.
+
+    Its link's token is computed, as an invitation's is. Confirmed ones are the record of
+    the addresses that a person had.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"  # the link works
+        EXPIRED = "expired", "Expired"  # nobody used it in time
+        CONFIRMED = "confirmed", "Confirmed"  # the address is the new one
+        CANCELLED = "cancelled", "Cancelled"  # taken back, or overtaken
+
+    person = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="email_changes"
+    )
+    asked_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+"
+    )  # the person, or an admin
+    old_email = models.EmailField(max_length=254)
+    new_email = models.EmailField(max_length=254)
+    nonce = models.CharField(max_length=32, default=new_nonce)
+    # What the person was when it was asked for: email_change.fingerprint
+    bound_to = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    outbox_message = models.ForeignKey(
+        OutboxMessage,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+
+    objects: ClassVar[EmailChangeQuerySet] = EmailChangeQuerySet.as_manager()  # type: ignore[assignment]
+
+    LIFETIME = EMAIL_CHANGE_LINK
+
+    class Meta:
+        indexes = [
+            # whose address it was before
+            models.Index(fields=["old_email"], name="email_change_old")
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"],
+                name="email_change_one_pending",
+                condition=models.Q(confirmed_at=None, cancelled_at=None),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.old_email} to {self.new_email}"
+
+    @property
+    def state(self) -> State:
+        if self.confirmed_at:
+            return self.State.CONFIRMED
+        if self.cancelled_at:
+            return self.State.CANCELLED
         if self.expires_at <= timezone.now():
             return self.State.EXPIRED
         return self.State.OPEN

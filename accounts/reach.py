@@ -35,6 +35,29 @@ FOR_THE_PERSON = {
         "Your mail program told us that you called our mail spam, so we stopped."
     ),
 }
+# What became of a mail, to whoever waits for it
+WHERE_IT_IS = {
+    "queued": "It leaves in a moment.",
+    "sending": "It leaves at this moment.",
+    "sent": "It has left. It can take a few minutes; look among the spam, too.",
+    "delivered": "Your mail provider has it. Look among the spam, too.",
+    "delayed": "Your mail provider has not taken it yet; it is still tried.",
+    "held": "E-mail waits at the moment and leaves by itself. Ask an admin if it lasts.",
+    "captured": (
+        "No e-mail leaves this help desk yet, so it does not arrive. Ask an admin to "
+        "change your address."
+    ),
+    "unknown": "It may have left. Resend it if nothing comes.",
+    "failed": "It could not be sent. Resend it, or ask an admin.",
+    "suppressed": "We cannot e-mail this address. Use another one, or ask an admin.",
+    "cancelled": "It was called back before it left. Resend it.",
+    "soft_bounced": "It did not arrive. Resend it later; the mailbox may be full.",
+    "rejected": "It could not be sent. Ask an admin.",
+    "bounced": (
+        "It came back: the mailbox does not exist or takes no mail. Check the spelling."
+    ),
+    "complained": "It was called spam on arrival. Ask an admin if you still want it.",
+}
 # What to do about an invitation that did not arrive, by what became of its mail
 ADVICE = {
     Fate.BOUNCED: (
@@ -71,7 +94,7 @@ class OwnMail:
     @property
     def why(self) -> str:
         """Why not, without the words of the trade."""
-        return FOR_THE_PERSON[self._reason] if self.standing else ""
+        return for_the_person(self.standing) if self.standing else ""
 
     @property
     def until(self) -> datetime | None:
@@ -81,12 +104,8 @@ class OwnMail:
     @property
     def may_ask_again(self) -> bool:
         """Whether the person's own word is enough to be mailed again."""
-        return bool(self.standing) and self._reason == Reason.COMPLAINED
-
-    @property
-    def _reason(self) -> Suppression.Reason:
-        assert self.standing
-        return Reason(self.standing.entry.reason)
+        standing = self.standing
+        return standing is not None and standing.entry.reason == Reason.COMPLAINED
 
 
 @dataclass(frozen=True)
@@ -105,7 +124,13 @@ class Delivery:
         return self.message.state
 
     @property
+    def for_the_person(self) -> str:
+        """Where it is, without the words of the trade."""
+        return WHERE_IT_IS[self.state]
+
+    @property
     def why(self) -> str:
+        """Why it did not simply arrive, for an admin."""
         if self.message.state != State.SENT:
             return self.message.reason
         is_well = self.message.fate in {None, Fate.SENT, Fate.DELIVERED}
@@ -141,6 +166,11 @@ class InvitationRow:
         if mail is None or mail.state != State.SENT or mail.fate is None:
             return ""
         return ADVICE.get(Fate(mail.fate), "")
+
+
+def for_the_person(standing: Standing) -> str:
+    """Say why an address gets no mail to whoever owns it."""
+    return FOR_THE_PERSON[Reason(standing.entry.reason)]
 
 
 def is_barred(standing: Standing | None) -> bool:

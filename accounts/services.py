@@ -1,9 +1,10 @@
 """Every change to people and invitations: rows, history and mail, or nothing."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Max, Q
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -19,6 +20,7 @@ from accounts.errors import (
 from accounts.models import (
     INVITATION_LIFETIME,
     AuditEntry,
+    EmailChange,
     Invitation,
     Role,
     User,
@@ -38,6 +40,7 @@ AUTOMATIC_HEADERS = {
     "X-Auto-Response-Suppress": "All",
 }
 _BRAND_ID = 1
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @sensitive_variables("password")
@@ -58,7 +61,7 @@ def set_up(
     admin = User.objects.create_user(
         email, password, name=name, role=Role.ADMIN, time_zone=time_zone
     )
-    _note(admin, "set up the help desk for", admin.email)
+    audit(admin, "set up the help desk for", admin.email)
     return admin
 
 
@@ -87,7 +90,7 @@ def invite_users(
         invitation = _open_invitation(actor, email=email, role=role, note=note)
         if invitation:
             _mail_invitation(invitation)
-            _note(actor, "invited", email, f"as {roles.card(role)}")
+            audit(actor, "invited", email, f"as {roles.card(role)}")
             made.append(invitation)
     return made
 
@@ -106,7 +109,7 @@ def resend_invitation(*, actor: User, invitation_id: int) -> Invitation:
     invitation.expires_at = timezone.now() + INVITATION_LIFETIME
     invitation.save(update_fields=["nonce", "expires_at"])
     _mail_invitation(invitation)
-    _note(actor, "sent a new invitation to", invitation.email)
+    audit(actor, "sent a new invitation to", invitation.email)
     return invitation
 
 
@@ -121,7 +124,7 @@ def revoke_invitation(*, actor: User, invitation_id: int) -> Invitation:
     invitation.revoked_at = timezone.now()
     invitation.save(update_fields=["revoked_at"])
     _call_back_mail(invitation)
-    _note(actor, "revoked the invitation of", invitation.email)
+    audit(actor, "revoked the invitation of", invitation.email)
     return invitation
 
 
@@ -159,7 +162,7 @@ def accept_invitation(
     )
     Invitation.objects.filter(pk=invitation.pk).update(accepted_by=person)
     _call_back_mail(invitation)
-    _note(person, "accepted the invitation for", person.email)
+    audit(person, "accepted the invitation for", person.email)
     return person
 
 
@@ -176,9 +179,9 @@ def change_role(*, actor: User, user_id: int, role: str) -> User:
         _refuse_last_admin(person)
     old, new = roles.card(person.role), roles.card(role)
     person.role = Role(role)
-    _end_sessions(person)
+    end_sessions(person)
     person.save(update_fields=["role", "session_epoch"])
-    _note(actor, "changed the role of", person.email, f"from {old} to {new}")
+    audit(actor, "changed the role of", person.email, f"from {old} to {new}")
     return person
 
 
@@ -198,9 +201,9 @@ def deactivate_user(*, actor: User, user_id: int) -> User:
     if person.is_admin:
         _refuse_last_admin(person)
     person.is_active = False
-    _end_sessions(person)
+    end_sessions(person)
     person.save(update_fields=["is_active", "session_epoch"])
-    _note(actor, "deactivated", person.email)
+    audit(actor, "deactivated", person.email)
     return person
 
 
@@ -212,7 +215,7 @@ def reactivate_user(*, actor: User, user_id: int) -> User:
         return person
     person.is_active = True
     person.save(update_fields=["is_active"])
-    _note(actor, "reactivated", person.email)
+    audit(actor, "reactivated", person.email)
     return person
 
 
@@ -232,9 +235,21 @@ def recent_audit(limit: int = RECENT) -> list[AuditEntry]:
 
 
 def history_of(person: User) -> Iterable[AuditEntry]:
-    """Return what was done to the person, from the invitation on, newest first."""
-    entries = AuditEntry.objects.select_related("actor").filter(target=person.email)
+    """Return what was done to the person, from the invitation on, newest first.
+
+    At each address for as long as it was theirs. Three queries.
+    """
+    about = Q(target=person.email, created_at__gt=_since(person))
+    for change in person.email_changes.filter(confirmed_at__isnull=False):
+        about |= Q(target=change.old_email, created_at__lte=change.confirmed_at)
+    entries = AuditEntry.objects.select_related("actor").filter(about)
     return entries.order_by("-created_at", "-pk")[:100]
+
+
+def _since(person: User) -> datetime:
+    """Return since when nobody else has the person's address."""
+    left = EmailChange.objects.filter(old_email=person.email).exclude(person=person)
+    return left.aggregate(at=Max("confirmed_at"))["at"] or NEVER
 
 
 def _open_invitation(
@@ -327,12 +342,14 @@ def _refuse_last_admin(person: User) -> None:
         )
 
 
-def _end_sessions(person: User) -> None:
+def end_sessions(person: User) -> None:
+    """End every session of the person once they are saved, and void the links they have."""
     person.session_epoch = F("session_epoch") + 1
     void_mailed_links(person)
 
 
-def _note(actor: User, action: str, target: str, details: str = "") -> None:
+def audit(actor: User, action: str, target: str, details: str = "") -> None:
+    """Keep what somebody did; it reads as a sentence."""
     AuditEntry.objects.create(
-        actor=actor, action=action, target=target, details=details
+        actor=actor, action=action, target=target, details=details[:254]
     )

@@ -3,7 +3,7 @@
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import EmailChange, User
 from email_settings.lifetimes import RESET_LINK
 from email_settings.models import OutboxMessage
 from email_settings.void_links import void_links
@@ -22,11 +22,19 @@ class ResetTokenGenerator(PasswordResetTokenGenerator):
 
 
 def void_mailed_links(person: User) -> None:
-    """Have no mail sent any more whose reset link has become invalid.
+    """Have no mail sent any more whose link has become invalid, and cancel what it is for.
 
-    For whatever changes a value that the links cover: password, sessions, access.
+    For whatever changes a value that the links cover: password, address, sessions, access.
     """
     recent = OutboxMessage.objects.filter(
         kind=RESET, created_at__gt=timezone.now() - 2 * RESET_LINK
     )
     void_links(recent.filter(recipient=person.email))
+    cancel_email_changes(person)
+
+
+def cancel_email_changes(person: User) -> int:
+    """Void the link to a new address that the person waits for; return how many there were."""
+    pending = EmailChange.objects.pending().filter(person=person)
+    void_links(OutboxMessage.objects.filter(pk__in=pending.values("outbox_message")))
+    return pending.update(cancelled_at=timezone.now())

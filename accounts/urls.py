@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import entry, invitations, people, profile
+from accounts.views import emails, entry, invitations, people, profile
 
 app_name = "accounts"
 
@@ -12,9 +12,24 @@ urlpatterns = [
     path("invitations/<str:token>/", entry.invitation_accept, name="invitation-accept"),
     # oneself
     path("profile/", profile.profile, name="profile"),
+    path("profile/email/", emails.email_change, name="email-change"),
+    path(
+        "profile/email/resend/", emails.email_change_resend, name="email-change-resend"
+    ),
+    path(
+        "profile/email/cancel/", emails.email_change_cancel, name="email-change-cancel"
+    ),
+    path(
+        "email-changes/<str:token>/",
+        emails.email_change_confirm,
+        name="email-change-confirm",
+    ),
     # people
     path("admin-panel/users/", people.user_list, name="user-list"),
     path("admin-panel/users/<int:user_id>/", people.user_detail, name="user-detail"),
+    path(
+        "admin-panel/users/<int:user_id>/email/", emails.user_email, name="user-email"
+    ),
     path("admin-panel/users/<int:user_id>/role/", people.user_role, name="user-role"),
     path(
         "admin-panel/users/<int:user_id>/deactivate/",

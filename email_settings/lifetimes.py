@@ -12,11 +12,14 @@ USUAL = timedelta(days=3)
 RESET_LINK = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
 # So does the link of an invitation.
 INVITATION_LINK = timedelta(days=7)
+# And the link by which somebody confirms another address of theirs.
+EMAIL_CHANGE_LINK = timedelta(hours=1)
 
 BY_KIND = {
     "password_reset": RESET_LINK,
     "account": RESET_LINK,  # mail of Django itself, which may carry such a link
     "invitation": INVITATION_LINK,
+    "email_change": EMAIL_CHANGE_LINK,
     # Whoever pressed the button is looking; an old one would only puzzle.
     **dict.fromkeys((*OutboxMessage.TRIALS, OutboxMessage.CANARY), timedelta(hours=1)),
 }

@@ -190,6 +190,8 @@ def _what_ends_a_hold(reason_code: str) -> str:
 KIND_LABELS = {
     "password_reset": "Password reset",
     "password_changed": "Password changed",
+    "email_change": "Change of address",
+    "email_changed": "Address changed",
     "account": "Account",
     "invitation": "Invitation",
     OutboxMessage.TEST: "Test e-mail",

@@ -4,11 +4,13 @@ import logging
 import re
 
 # /admin-panel/users/invitations/5/ is no such link.
-_LINK = re.compile(r"((?<!/users)/invitations/|/password/reset/key/)[^/\s]+")
+_LINK = re.compile(
+    r"((?<!/users)/invitations/|/password/reset/key/|/email-changes/)[^/\s]+"
+)
 
 
 class HiddenLinksFilter(logging.Filter):
-    """Puts … in the place of what makes the links of invitations and new passwords work."""
+    """Puts … in the place of what makes the links of invitations, new passwords and addresses work."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()

@@ -47,6 +47,10 @@ def test_an_open_invitation_that_somebody_else_opens_is_not_logged(
             "Gone: https://help.example.com/invitations/…/",
         ),
         (
+            "Gone: /email-changes/7.Zm9vYmFy/",
+            "Gone: /email-changes/…/",
+        ),
+        (
             "Not Found: /accounts/password/reset/key/1-dijfp3-dd930c15/",
             "Not Found: /accounts/password/reset/key/…/",
         ),

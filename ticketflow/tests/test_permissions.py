@@ -19,8 +19,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from accounts import email_change
 from accounts.invitations import link_for
-from accounts.models import Invitation, Role, User
+from accounts.models import EmailChange, Invitation, Role, User
 from email_settings.models import OutboxMessage
 from tickets.models import Attachment, Comment, Queue, Ticket, Watcher
 
@@ -81,8 +82,13 @@ MATRIX: dict[str, Address] = {
     # people
     "accounts:setup": Address(Reach.GONE),
     "accounts:profile": SIGNED_IN,
+    "accounts:email-change": SIGNED_IN,
+    "accounts:email-change-resend": SIGNED_IN,
+    "accounts:email-change-cancel": SIGNED_IN,
+    "accounts:email-change-confirm": _with(PUBLIC, token="change_token"),
     "accounts:user-list": ADMINS,
     "accounts:user-detail": _with(ADMINS, user_id="user_id"),
+    "accounts:user-email": _with(ADMINS, user_id="user_id"),
     "accounts:user-role": _with(ADMINS, user_id="user_id"),
     "accounts:user-deactivate": _with(ADMINS, user_id="user_id"),
     "accounts:user-reactivate": _with(ADMINS, user_id="user_id"),
@@ -186,6 +192,7 @@ class World:
     queue_id: int
     invitation_id: int
     token: str
+    change_token: str
     message_uid: str
     line_key: str
     event_id: int
@@ -216,6 +223,13 @@ def world(requester: User, agent: User, admin: User, queue: Queue) -> World:
         invited_by=admin,
         expires_at=timezone.now() + timedelta(days=1),
     )
+    change = EmailChange.objects.create(
+        person=watcher,
+        old_email=watcher.email,
+        new_email="w2@larkfield.example",
+        bound_to=email_change.fingerprint(watcher),
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
     message = OutboxMessage.objects.create(
         kind="test",
         recipient="ewa@larkfield.example",
@@ -231,6 +245,7 @@ def world(requester: User, agent: User, admin: User, queue: Queue) -> World:
         queue_id=queue.pk,
         invitation_id=invitation.pk,
         token=link_for(invitation).rstrip("/").rsplit("/", 1)[-1],
+        change_token=email_change.link_for(change).rstrip("/").rsplit("/", 1)[-1],
         message_uid=str(message.uid),
         line_key="dkim",
         event_id=1,
