@@ -208,7 +208,9 @@ class Activity:
     def _with_the_text(self) -> OutboxMessageQuerySet:
         match self.means:
             case Means.NOTHING:
-                return messages()
+                # One an hour: whoever wants to see them picks their kind.
+                found = messages()
+                return found if self.kind else found.without_canaries()
             case Means.ID:
                 return messages().with_id(self.text)
             case Means.TICKET:
@@ -222,8 +224,9 @@ class Activity:
 def _counts_of_all(status: MailStatus) -> dict[str, int]:
     """One query; what is held is known to every page of the panel."""
     others = [state for state in OutboxMessage.State.values if state != HELD]
+    shown = messages().without_canaries()
     counts = capped_counts(
-        {"": messages(), **{state: messages().in_state(state) for state in others}},
+        {"": shown, **{state: shown.in_state(state) for state in others}},
         COUNT_LIMIT,
     )
     return {**counts, HELD: status.held_count, CAPTURED: status.captured_count}

@@ -22,6 +22,9 @@ class OutboxMessageQuerySet(models.QuerySet[OutboxMessage]):
     def of_kind(self, kind: str) -> Self:
         return self.filter(kind=kind)
 
+    def without_canaries(self) -> Self:
+        return self.exclude(kind=OutboxMessage.CANARY)
+
     def in_state(self, state: str) -> Self:
         """Mails in one state, where captured ones count as a state of their own."""
         if state == CAPTURED:

@@ -15,8 +15,16 @@ from django.utils.dateparse import parse_datetime
 from email_settings import credentials
 from email_settings.gateway.errors import recall
 from email_settings.key_age import KeyAge
-from email_settings.models import Lane, OutboxMessage, SesSettings, WorkerHeartbeat
+from email_settings.models import (
+    Lane,
+    MailWatch,
+    OutboxMessage,
+    SesSettings,
+    WorkerHeartbeat,
+)
 from email_settings.querysets import REHEARSAL
+from email_settings.reputation.count import Reputation
+from email_settings.silence import Silence, silence_of
 
 # A worker writes its heartbeat every ten seconds; three in a row must have been missed.
 WORKER_SILENCE = timedelta(seconds=35)
@@ -28,6 +36,7 @@ LATE = timedelta(minutes=5)
 COUNT_LIMIT = 10_000
 
 STOPPED_BY_HAND = "stopped_by_hand"  # the reason_code of what an admin holds
+GUARDED = "reputation_guard"  # and of what the reputation keeps back
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,16 @@ class Stop:
 
     since: datetime
     by: AbstractBaseUser | None  # None when that person is gone
+    waiting: int  # messages held for it, counted as Depth is
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Notices wait because too much mail bounces or is called spam."""
+
+    since: datetime
+    open_until: datetime | None  # so long an admin lets them go all the same
+    opened_by: AbstractBaseUser | None
     waiting: int  # messages held for it, counted as Depth is
 
 
@@ -97,7 +116,9 @@ class MailStatus:
     @cached_property
     def settings(self) -> SesSettings:
         """The saved settings, or empty ones before anything was saved."""
-        saved = SesSettings.objects.select_related("saved_by", "stopped_by").first()
+        saved = SesSettings.objects.select_related(
+            "saved_by", "stopped_by", "unguarded_by", "watch"
+        ).first()
         return saved or SesSettings()
 
     @property
@@ -157,6 +178,45 @@ class MailStatus:
         """The age of the access key if it is time for a new one; None if not."""
         age = KeyAge.of(self.settings)
         return age if age and age.is_due else None
+
+    # What becomes of it
+
+    @property
+    def watch(self) -> MailWatch:
+        """What the worker found when it last looked, empty before it did."""
+        try:
+            return self.settings.watch
+        except MailWatch.DoesNotExist:
+            return MailWatch()
+
+    @cached_property
+    def reputation(self) -> Reputation:
+        """How much mail bounces and is called spam, as it was last counted."""
+        return Reputation.of(self.watch)
+
+    @cached_property
+    def guard(self) -> Guard | None:
+        """Whether notices wait because of the reputation; None while it is good."""
+        settings = self.settings
+        if settings.guarded_since is None or not settings.is_live:
+            return None
+        until = settings.unguarded_until
+        return Guard(
+            since=settings.guarded_since,
+            open_until=until if until and until > timezone.now() else None,
+            opened_by=settings.unguarded_by,
+            waiting=self.held_for(GUARDED),
+        )
+
+    @cached_property
+    def silence(self) -> Silence | None:
+        """Why nobody learns what becomes of mail; None while news comes."""
+        return silence_of(self.watch)
+
+    @property
+    def is_on_probation(self) -> bool:
+        """Whether AWS has the account under review."""
+        return self.watch.enforcement == "PROBATION"
 
     # What waits
 

@@ -7,7 +7,7 @@ down with it (kombu tries to put it back over the lost connection).
 
 from celery import shared_task
 
-from email_settings import account_watch, retention, worker
+from email_settings import account_watch, canary, retention, silence, worker
 from email_settings.delivery import pump
 from email_settings.events import letters
 from email_settings.readiness import run as readiness
@@ -33,6 +33,13 @@ def watch_account() -> None:
 def look_at_reputation() -> None:
     """Count what became of mail, and hold or release notices by it."""
     guard.look()
+
+
+@shared_task(name="events.watch", acks_late=False)
+def watch_events() -> None:
+    """Look whether news of mail comes, and send a canary when it is time."""
+    silence.look()
+    canary.look()
 
 
 @shared_task(name="readiness.check", acks_late=False)

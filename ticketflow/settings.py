@@ -342,6 +342,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "event-watch": {
+        "task": "events.watch",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     # One look at an index of at most one row, when no key is being rotated
     "rotation": {
         "task": "rotation.advance",

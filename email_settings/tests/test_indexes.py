@@ -14,9 +14,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from email_settings import quota, retention, traffic
+from email_settings import canary, quota, retention, silence, traffic
 from email_settings.activity import Activity
 from email_settings.delivery import claim, recovery
+from email_settings.events.status import FeedStatus
 from email_settings.models import OutboxMessage, SesSettings
 from email_settings.reputation import count as reputation
 from email_settings.status import MailStatus
@@ -141,6 +142,15 @@ def count_what_became_of_mail() -> None:
     reputation.count("help@larkfield.example")
 
 
+def mails_without_news() -> None:
+    now = timezone.now()
+    silence._unheard(FeedStatus(is_connected=True, began_at=now), now)
+
+
+def last_canaries() -> None:
+    canary._newest()
+
+
 def failed_in_the_last_hour() -> None:
     list(traffic._failures(timezone.now()))
 
@@ -166,6 +176,8 @@ def count_old() -> None:
         (recovery.give_up_what_expired, "outbox_expiring"),
         (recovery.call_unknown_what_lost_its_lease, "outbox_state_newest"),
         (used_of_the_quota, "outbox_sent_at"),
+        (mails_without_news, "outbox_sent_at"),
+        (last_canaries, "outbox_kind_newest"),
         (probes_of_the_quota, "outbox_kind_newest"),
         (count_what_became_of_mail, "outbox_sent_at"),
         (sent_in_the_last_hour, "outbox_sent_at"),
