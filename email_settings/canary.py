@@ -19,8 +19,8 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from email_settings import outbox
+from email_settings.events.connect import is_connected
 from email_settings.events.simulator import DOMAIN
-from email_settings.events.status import feed_status
 from email_settings.models import (
     DeliveryEvent,
     Lane,
@@ -35,6 +35,7 @@ EVERY = timedelta(hours=1)
 # So long one may take to leave, and its event to come back
 PATIENCE = timedelta(minutes=15)
 KEPT = 100  # four days of them
+SWITCHED_OFF = "It is switched off."
 
 State = OutboxMessage.State
 WAITING = (State.QUEUED, State.SENDING, State.HELD)
@@ -51,10 +52,10 @@ def look() -> OutboxMessage | None:
 def why_none(sender: SesSettings) -> str:
     """Say why no canary flies, "" when one does."""
     if not sender.is_canary_on:
-        return "It is switched off."
+        return SWITCHED_OFF
     if not (sender.is_live and sender.is_configured):
         return "It begins when mail is live."
-    if not feed_status(sender).is_connected:
+    if not is_connected(sender):
         return "It begins when delivery events are connected."
     return ""
 
@@ -94,6 +95,7 @@ def _remove_old() -> None:
     OutboxMessage.objects.filter(pk__in=old).exclude(state__in=WAITING).delete()
 
 
+@transaction.atomic
 def switch(*, is_on: bool, actor: AbstractBaseUser) -> None:
     """Let canaries fly, or none any more."""
     row = SesSettings.load_to_change()
@@ -116,6 +118,16 @@ class Stage(Enum):
     MISSING = auto()  # it left, and its event did not come back
 
 
+_BADGES = {
+    Stage.OFF: ("neutral", "minus", "Off"),
+    Stage.NONE: ("neutral", "clock", "Not yet"),
+    Stage.ON_ITS_WAY: ("neutral", "clock", "On its way"),
+    Stage.BACK: ("ok", "check", "Came back"),
+    Stage.STUCK: ("bad", "alert", "Has not left"),
+    Stage.MISSING: ("bad", "alert", "Not back"),
+}
+
+
 @dataclass(frozen=True)
 class Canary:
     """The last one, and how it goes."""
@@ -129,6 +141,18 @@ class Canary:
     @property
     def is_trouble(self) -> bool:
         return self.stage in {Stage.STUCK, Stage.MISSING}
+
+    @property
+    def says(self) -> str:
+        """How it goes, in a sentence."""
+        return said(self)
+
+    @property
+    def badge(self) -> tuple[str, str, str]:
+        """The tone, the icon and the word of it."""
+        if self.stage is Stage.OFF and self.why_none != SWITCHED_OFF:
+            return _BADGES[Stage.NONE]
+        return _BADGES[self.stage]
 
     @property
     def delay(self) -> timedelta | None:

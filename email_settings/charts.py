@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from email_settings.reputation.rates import Rate
+
 BAR = 10  # units from one minute to the next
 HEIGHT = 80  # units of the bars
 MARK_HEIGHT = 10  # units of the marks of failures, below the line
@@ -95,4 +97,23 @@ def quota_bar(*, used: float, limit: float, reserve: float, label: str) -> SafeS
         reserve=f"{reserve_share:.2f}",
         used=f"{used_share:.2f}",
         tone=SafeString(" quota-used-up") if is_in_reserve else "",
+    )
+
+
+def rate_scale(rate: Rate, *, label: str) -> SafeString:
+    """Return how large a rate is on a scale that has AWS's two lines drawn in.
+
+    The second line is at four fifths; the word for how grave it is stands beside it.
+    """
+    whole = rate.lines.pause / 0.8
+    return format_html(
+        '<svg class="rate" viewBox="0 0 100 10" preserveAspectRatio="none" role="img"'
+        ' aria-label="{label}"><rect class="rate-all" y="2" width="100" height="6"/>'
+        '<rect class="rate-is {tone}" y="2" width="{share}" height="6"/>'
+        '<line class="rate-line" x1="{review}" y1="0" x2="{review}" y2="10"/>'
+        '<line class="rate-line" x1="80" y1="0" x2="80" y2="10"/></svg>',
+        label=label,
+        tone=f"rate-{rate.tone}",
+        share=f"{min(rate.share / whole, 1.0) * 100:.2f}",
+        review=f"{rate.lines.review / whole * 100:.2f}",
     )

@@ -67,7 +67,8 @@ class SettingsInput:
 
 def stored_settings() -> SesSettings:
     """Return the saved settings, or empty ones before anything was saved."""
-    return SesSettings.objects.select_related("saved_by").first() or SesSettings()
+    saved = SesSettings.objects.select_related("saved_by", "watch").first()
+    return saved or SesSettings()
 
 
 def check_and_save_settings(

@@ -99,22 +99,22 @@ _CAUSES = {
 
 def look() -> None:
     """Look whether news comes, and note and tell when it does not. For the schedule."""
-    sender = SesSettings.load()
-    note(find(sender, feed_status(sender), timezone.now()), sender)
+    sender, now = SesSettings.load(), timezone.now()
+    feed = feed_status(sender)
+    if feed.is_silent(now) and not _lives(now):
+        return  # just started, a worker has not asked yet: nobody can tell
+    note(find(sender, feed, now), sender)
 
 
 def find(sender: SesSettings, feed: FeedStatus, now: datetime) -> Silence | None:
     """Return why no news comes; None while it does, or where none can be expected."""
     if not feed.is_connected or not sender.is_live:
         return None
-    if feed.problem and feed.problem_since:
-        is_long = now - feed.problem_since >= PATIENCE
-        return Silence(Kind.PROBLEM, feed.problem_since) if is_long else None
-    if feed.is_silent(now):
-        last = feed.last_received_at or feed.began_at
-        is_long = last is not None and now - last >= PATIENCE
-        # Just started, a worker has not asked yet; without one that is what is said.
-        return Silence(Kind.UNREAD, last) if last and is_long and _lives(now) else None
+    if (since := feed.problem_since) and now - since >= PATIENCE:
+        return Silence(Kind.PROBLEM, since)
+    last = feed.last_received_at or feed.began_at
+    if last and feed.is_silent(now) and now - last >= PATIENCE:
+        return Silence(Kind.UNREAD, last)
     return _unheard(feed, now)
 
 

@@ -214,6 +214,11 @@ class MailStatus:
         return silence_of(self.watch)
 
     @property
+    def silence_causes(self) -> list[str]:
+        """What may be the cause of that, the likeliest first."""
+        return self.silence.causes(self.settings) if self.silence else []
+
+    @property
     def is_on_probation(self) -> bool:
         """Whether AWS has the account under review."""
         return self.watch.enforcement == "PROBATION"

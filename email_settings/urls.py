@@ -5,6 +5,7 @@ from django.urls import path
 from email_settings.views import (
     activity,
     all_mail,
+    canary,
     checklist,
     events,
     events_webhook,
@@ -13,6 +14,7 @@ from email_settings.views import (
     many_mails,
     mode,
     one_mail,
+    reputation,
     rights,
     rotation,
     settings,
@@ -80,6 +82,11 @@ urlpatterns = [
         name="events-simulator",
     ),
     path(
+        "admin-panel/email-settings/events/canary/",
+        canary.events_canary,
+        name="events-canary",
+    ),
+    path(
         "admin-panel/email-settings/events/webhook/",
         events_webhook.switch_on,
         name="webhook-on",
@@ -131,6 +138,17 @@ urlpatterns = [
         "admin-panel/email-activity/release/",
         all_mail.mail_release,
         name="mail-release",
+    ),
+    # what waits because too much mail bounces
+    path(
+        "admin-panel/email-activity/let-notices-go/",
+        reputation.notices_release,
+        name="notices-release",
+    ),
+    path(
+        "admin-panel/email-activity/hold-notices/",
+        reputation.notices_hold,
+        name="notices-hold",
     ),
     # many mails
     path(

@@ -25,6 +25,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from email_settings import keys as stored_keys
+from email_settings.canary import canary_of
+from email_settings.canary import said as canary_says
 from email_settings.credentials import is_server_role_allowed
 from email_settings.gateway.errors import recall
 from email_settings.key_age import KeyAge
@@ -32,7 +34,8 @@ from email_settings.pacing import effective_rate
 from email_settings.querysets import REHEARSAL
 from email_settings.quota import Quota
 from email_settings.readiness.outlook import Outlook
-from email_settings.status import COUNT_LIMIT, Depth, MailStatus
+from email_settings.reputation.rates import Level, percent
+from email_settings.status import COUNT_LIMIT, GUARDED, Depth, MailStatus
 from ticketflow.lib import encryption
 from ticketflow.lib.counting import shown_count
 
@@ -83,6 +86,8 @@ def ready() -> Iterator[Finding]:
             yield schedule(mail)
         yield oldest_mail(mail)
         yield secret(mail)
+        yield news(mail)
+        yield canary(mail)
 
 
 def examine() -> Iterator[Finding]:
@@ -96,6 +101,7 @@ def examine() -> Iterator[Finding]:
         yield broker()
         yield oldest_mail(mail)
         yield from how_mail_stands(mail)
+        yield from how_mail_fares(mail)
         yield from set_up(mail)
         yield from credentials_in_use(mail)
         yield from keys_in_use()
@@ -261,6 +267,65 @@ def set_up(mail: MailStatus) -> Iterator[Finding]:
         + (f" To do: {todo}." if todo else ""),
         "Admin Panel → Email Settings says how." if todo else "",
     )
+
+
+# What becomes of it
+
+
+def how_mail_fares(mail: MailStatus) -> Iterator[Finding]:
+    """Say whether it arrives, and whether anybody would know."""
+    yield from reputation(mail)
+    yield news(mail)
+    yield canary(mail)
+
+
+def reputation(mail: MailStatus) -> Iterator[Finding]:
+    """Say how much mail bounces and is called spam, by AWS's lines."""
+    bounces, complaints = mail.reputation.both
+    if not mail.reputation.is_known:
+        yield _well("Reputation", "There is too little mail with news to say.")
+        return
+    says = (
+        f"Bounces {bounces.percent}, AWS reviews an account at "
+        f"{percent(bounces.lines.review)}; complaints {complaints.percent}, review at "
+        f"{percent(complaints.lines.review)}."
+    )
+    if mail.guard and not mail.guard.open_until:
+        waiting = _shown(mail.guard.waiting)
+        yield _wrong(
+            "Reputation",
+            f"{says} Notices are held so that AWS does not stop the account: {waiting} "
+            "wait.",
+            recall(GUARDED).fix,
+        )
+    elif max(bounces.level, complaints.level) > Level.FINE:
+        hint = "Look at what bounced in Admin Panel → Email Activity."
+        yield _well("Reputation", says, hint)
+    else:
+        yield _well("Reputation", says)
+
+
+def news(mail: MailStatus) -> Finding:
+    """Look whether delivery events come while mail leaves, as the worker found it."""
+    name = "Events"
+    if silence := mail.silence:
+        first, *_ = silence.causes(mail.settings)
+        since = f"{silence.since:%d %B %H:%M} UTC"
+        return _wrong(name, f"{silence.title}, since {since}. {silence.what}", first)
+    return _well(name, "No mail waits for news that is overdue.")
+
+
+def canary(mail: MailStatus) -> Finding:
+    """Look whether the last mail to the simulator left, and its event came back."""
+    name = "Canary"
+    found = canary_of(mail.settings)
+    if found.is_trouble:
+        return _wrong(
+            name,
+            canary_says(found),
+            "Admin Panel → Email Settings → Delivery events shows each step between.",
+        )
+    return _well(name, canary_says(found))
 
 
 def _what_holds(mail: MailStatus) -> Iterator[Finding]:

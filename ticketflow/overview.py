@@ -14,7 +14,8 @@ from django.urls import reverse
 from accounts.models import AuditEntry, Invitation, Role, User
 from email_settings.models import OutboxMessage
 from email_settings.readiness.outlook import Outlook
-from email_settings.status import MailStatus
+from email_settings.reputation.rates import Level, percent
+from email_settings.status import GUARDED, MailStatus
 from tickets.models import Ticket
 
 HOURS = 24
@@ -185,11 +186,12 @@ def matters(
 
 def _matters_of_mail(mail: MailStatus, figures: MailFigures) -> Iterator[Matter]:
     settings_url = reverse("email_settings:settings")
-    if mail.held_count:
+    # What the reputation keeps back goes by itself, and a banner says so.
+    if held := mail.held_count - mail.held_for(GUARDED):
         yield Matter(
             "bad",
             "pause",
-            f"{mail.held_count:,} e-mail{pluralize(mail.held_count, ' is,s are')} held",
+            f"{held:,} e-mail{pluralize(held, ' is,s are')} held",
             "Nothing is lost; the messages wait for you to send them.",
             "Review and retry",
             f"{mail.activity_url}?state=held",
@@ -214,6 +216,7 @@ def _matters_of_mail(mail: MailStatus, figures: MailFigures) -> Iterator[Matter]
             f"{mail.activity_url}?state=failed",
         )
     yield from _matters_of_the_account(mail, settings_url)
+    yield from _matters_of_the_reputation(mail)
     yield from _matters_of_the_set_up(mail, settings_url)
 
 
@@ -237,6 +240,32 @@ def _matters_of_the_account(mail: MailStatus, settings_url: str) -> Iterator[Mat
             "production access.",
             "Open Email Settings",
             settings_url,
+        )
+
+
+def _matters_of_the_reputation(mail: MailStatus) -> Iterator[Matter]:
+    """Name it while it gets worse; that notices are held is said by a banner."""
+    bounces, complaints = mail.reputation.both
+    rates = f"Bounces {bounces.percent}, complaints {complaints.percent}."
+    if mail.is_on_probation:
+        yield Matter(
+            "bad",
+            "alert",
+            "AWS has the account under review",
+            f"{rates} AWS may stop it next. Answer its case in the Support Center.",
+            "Show what bounced",
+            f"{mail.activity_url}?fate=bounced",
+        )
+    elif max(bounces.level, complaints.level) > Level.FINE and not mail.guard:
+        is_bounce = bounces.level >= complaints.level
+        lines = (bounces if is_bounce else complaints).lines
+        yield Matter(
+            "warn",
+            "alert",
+            "Too much mail bounces" if is_bounce else "Too much mail is called spam",
+            f"{rates} AWS reviews an account at {percent(lines.review)}.",
+            "Show what bounced" if is_bounce else "Show who complained",
+            f"{mail.activity_url}?fate={'bounced' if is_bounce else 'complained'}",
         )
 
 

@@ -73,8 +73,8 @@ COMPLAINTS = Lines(
 
 
 def percent(share: float) -> str:
-    """Return "0.08 %" for 0.0008: two decimals at most, and a space that does not break."""
-    number = f"{share * 100:.2f}".rstrip("0").rstrip(".")
+    """Return "0.08 %" for 0.0008 and "10.2 %" for 0.1016, with a space that stays."""
+    number = f"{share * 100:.{1 if share >= 0.01 else 2}f}".rstrip("0").rstrip(".")
     return f"{number}\N{NO-BREAK SPACE}%"
 
 
@@ -86,6 +86,15 @@ class Level(IntEnum):
     WARNED = 2  # near the first line of AWS
     REVIEW = 3  # AWS puts an account under review for it
     PAUSE = 4  # AWS may stop an account for it
+
+
+_TONES = {
+    Level.UNKNOWN: "neutral",
+    Level.FINE: "ok",
+    Level.WARNED: "warn",
+    Level.REVIEW: "bad",
+    Level.PAUSE: "bad",
+}
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,11 @@ class Rate:
         if self.share >= self.lines.review:
             return Level.REVIEW
         return Level.WARNED if self.share >= self.lines.warn else Level.FINE
+
+    @property
+    def tone(self) -> str:
+        """The tone of badges and bars: "neutral", "ok", "warn" or "bad"."""
+        return _TONES[self.level]
 
     def is_to_warn(self, *, is_warned: bool) -> bool:
         """Whether admins are to know of it; once warned, until it is calm."""

@@ -166,7 +166,14 @@ def test_graver_is_the_higher_that_means_something() -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.0, "0"), (0.0008, "0.08"), (0.004, "0.4"), (0.05, "5"), (0.1234, "12.34")],
+    [
+        (0.0, "0"),
+        (0.0008, "0.08"),
+        (0.004, "0.4"),
+        (0.05, "5"),
+        (0.1234, "12.3"),
+        (1.0, "100"),
+    ],
 )
 def test_a_share_is_read_as_a_percentage(share: float, text: str) -> None:
     assert percent(share) == f"{text}\N{NO-BREAK SPACE}%"

@@ -214,3 +214,16 @@ def test_another_cause_of_the_same_silence_is_no_other_alert() -> None:
     assert what
     assert what.kind is Kind.UNREAD
     assert len(told()) == 1
+
+
+@pytest.mark.usefixtures("brand", "admin")
+def test_what_nobody_can_tell_ends_no_episode() -> None:
+    for _ in range(3):
+        send()
+    found()
+    feed(asked_at=timezone.now() - HOUR)  # the worker was away, and has just come back
+    worker(started_ago=MINUTE)
+    assert found()
+    feed(asked_at=timezone.now(), problem_since=timezone.now() - MINUTE)
+    assert found()
+    assert len(told()) == 1

@@ -16,6 +16,7 @@ from email_settings.activity import FATES, LOOKED_THROUGH, PERIODS, STATES, Acti
 from email_settings.events.connect import is_told
 from email_settings.models import OutboxMessage
 from email_settings.possible import Possible
+from email_settings.reputation.page import ReputationShown
 from email_settings.status import COUNT_LIMIT, STOPPED_BY_HAND, MailStatus
 from email_settings.timeline import KIND_LABELS, kind_label, legs, took
 from email_settings.traffic import Traffic
@@ -105,6 +106,7 @@ def message_list(request: HttpRequest) -> HttpResponse:
         "retryable_count": traffic.retryable_count,
         "retryable_shown": shown_count(traffic.retryable_count, COUNT_LIMIT),
         "traffic": traffic,
+        "reputation": ReputationShown.of(status, timezone.now()),
         "mail_status": status,
     }
     return render(request, "email_settings/message_list.html", context)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from email_settings import services
+from email_settings.canary import canary_of
 from email_settings.events import connect, replay, webhook
 from email_settings.events.connect import Connection
 from email_settings.events.replay import Outcome
@@ -250,4 +251,5 @@ def _feed(stored: SesSettings) -> dict[str, Any]:
         )
         or any(trial.message and not trial.seen_at for trial in status.trials.values()),
         "trial_refusal": why_no_trial(stored),
+        "canary": canary_of(stored),
     }

@@ -16,11 +16,13 @@ from django.utils import timezone
 from email_settings.credentials import store_secret
 from email_settings.models import (
     Lane,
+    MailWatch,
     OutboxMessage,
     ReadinessLine,
     SesSettings,
     WorkerHeartbeat,
 )
+from email_settings.tests.builders import make_settings
 from ticketflow import health, views
 from ticketflow.lib import encryption
 
@@ -399,3 +401,52 @@ def test_data_folder_that_is_gone_is_found(settings: Any, tmp_path: Path) -> Non
     text, code = doctor()
     assert code == 1
     assert "nowhere cannot be written: No such file or directory." in text
+
+
+# What becomes of mail
+
+
+def watched(**values: object) -> None:
+    make_settings()
+    SesSettings.objects.update(configuration_set="set", event_queue_url="https://q")
+    MailWatch.load()
+    MailWatch.objects.update(**values)
+
+
+def by_name(name: str) -> health.Finding:
+    return next(found for found in health.examine() if found.name == name)
+
+
+@pytest.mark.django_db
+def test_mail_without_news_is_not_ready(client: Client) -> None:
+    since = timezone.now() - timedelta(hours=2)
+    watched(silence="unheard", silent_since=since, silent_count=27)
+    found = by_name("Events")
+    assert not found.is_well
+    assert "27 mails left" in found.says
+    assert "access policy of the queue" in found.fix
+    assert not next(each for each in health.ready() if each.name == "Events").is_well
+    # Whoever asks without signing in learns nothing of it.
+    assert client.get("/readyz").content == b"not ready\n"
+
+
+@pytest.mark.django_db
+def test_canary_that_does_not_come_back_is_not_ready() -> None:
+    watched()
+    assert by_name("Canary").is_well
+    at = timezone.now() - timedelta(minutes=20)
+    OutboxMessage.objects.create(kind="canary", state="sent", created_at=at, sent_at=at)
+    assert not by_name("Canary").is_well
+    assert not next(each for each in health.ready() if each.name == "Canary").is_well
+
+
+@pytest.mark.django_db
+def test_doctor_knows_the_reputation() -> None:
+    watched()
+    assert "too little mail" in by_name("Reputation").says
+    watched(mails=1000, bounced=90)
+    found = by_name("Reputation")
+    assert found.is_well
+    assert "Bounces 9" in found.says
+    SesSettings.objects.update(guarded_since=timezone.now())
+    assert not by_name("Reputation").is_well

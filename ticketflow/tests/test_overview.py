@@ -9,7 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Invitation, Role, User
-from email_settings.models import OutboxMessage, ReadinessLine, WorkerHeartbeat
+from email_settings.models import (
+    MailWatch,
+    OutboxMessage,
+    ReadinessLine,
+    WorkerHeartbeat,
+)
 from email_settings.tests.builders import make_message, make_settings
 from ticketflow import overview
 from tickets.models import Queue, Ticket
@@ -192,3 +197,29 @@ def test_mail_to_the_simulator_is_in_no_figure(kind: str) -> None:
     OutboxMessage.objects.create(kind=kind, recipient="x@simulator.amazonses.com")
     OutboxMessage.objects.create(kind="public_reply", recipient="x@larkfield.example")
     assert overview.mail_figures(timezone.localtime()).written == 1
+
+
+def test_overview_names_rates_that_get_worse_and_the_review_of_aws(
+    panel: Client,
+) -> None:
+    make_settings()
+    watch = MailWatch.load()
+    watch.mails, watch.bounced = 1000, 5
+    watch.save()
+    shown = show(panel)
+    assert "0.5\N{NO-BREAK SPACE}%" in shown
+    assert "Too much mail bounces" not in shown
+    MailWatch.objects.update(bounced=40)
+    assert "Too much mail bounces" in show(panel)
+    MailWatch.objects.update(bounced=0, complained=1)
+    assert "Too much mail is called spam" in show(panel)
+    MailWatch.objects.update(enforcement="PROBATION")
+    assert "AWS has the account under review" in show(panel)
+
+
+def test_held_notices_are_no_work_to_be_done(panel: Client) -> None:
+    make_settings()
+    OutboxMessage.objects.filter(pk=make_message().pk).update(
+        state="held", reason_code="reputation_guard"
+    )
+    assert "e-mail is held" not in show(panel)

@@ -11,12 +11,12 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from ticketflow.lib.many_rows import insert_copies
 
 from accounts.models import User
 from email_settings.models import OutboxMessage
 from email_settings.tests.builders import begin_with_an_empty_file
 from email_settings.undelivered import is_any_untold, take_untold
+from ticketflow.lib.many_rows import insert_copies
 from tickets import services, views_catalogue
 from tickets.models import Queue, Ticket
 from tickets.tests.builders import make_ticket

@@ -7,10 +7,14 @@ from typing import Any
 from django.utils import timezone
 from django.utils.timesince import timesince
 
+from email_settings.canary import Stage, canary_of
+from email_settings.canary import said as canary_says
 from email_settings.events.status import SILENT_AFTER, FeedStatus, feed_status
 from email_settings.gateway.errors import ErrorClass, SendError
+from email_settings.models import MailWatch
 from email_settings.readiness.finding import Finding, State
 from email_settings.readiness.look import Look
+from email_settings.silence import Kind, silence_of
 
 # Without these nobody learns that a mail did not arrive.
 NEEDED = ("BOUNCE", "COMPLAINT", "DELIVERY")
@@ -39,7 +43,31 @@ def events(look: Look) -> Finding:
         if error.problem.kind is not ErrorClass.IAM or not feed.last_event_at:
             return look.refused(error)
         trouble = None
-    return trouble or _of_the_ways(feed)
+    return trouble or _of_the_mails(look) or _with_canary(_of_the_ways(feed), look)
+
+
+def _of_the_mails(look: Look) -> Finding | None:
+    """Say that mail leaves and no news of it comes, None where that is not so."""
+    silence = silence_of(MailWatch.load())
+    if silence is None or silence.kind is not Kind.UNHEARD:
+        return None
+    return Finding(
+        State.WRONG,
+        "No news",
+        f"{silence.what} It has been so since {silence.since:%d %B %H:%M} UTC.",
+        " ".join(silence.causes(look.sender)),
+    )
+
+
+def _with_canary(finding: Finding, look: Look) -> Finding:
+    """Add how the hourly mail to the simulator fares, where one flies."""
+    canary = canary_of(look.sender)
+    if finding.state is not State.DONE or canary.stage is Stage.OFF:
+        return finding
+    said = f"The hourly canary: {canary_says(canary)}"
+    if canary.is_trouble:
+        return replace(finding, state=State.TODO, said="Canary late", evidence=said)
+    return replace(finding, evidence=f"{finding.evidence} {said}")
 
 
 def _of_the_set(look: Look) -> Finding | None:
