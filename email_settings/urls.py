@@ -21,6 +21,7 @@ from email_settings.views import (
     trial,
     webhook,
 )
+from email_settings.views.suppression import acts, files, pages
 
 app_name = "email_settings"
 
@@ -175,6 +176,66 @@ urlpatterns = [
         "admin-panel/email-activity/mark-all-sent/",
         many_mails.message_mark_all_sent,
         name="message-mark-all-sent",
+    ),
+    # addresses that get no mail
+    path(
+        "admin-panel/suppression-list/", pages.suppression_list, name="suppression-list"
+    ),
+    path(
+        "admin-panel/suppression-list/find/",
+        pages.suppression_find,
+        name="suppression-find",
+    ),
+    path(
+        "admin-panel/suppression-list/add/",
+        files.suppression_add,
+        name="suppression-add",
+    ),
+    path(
+        "admin-panel/suppression-list/import/",
+        files.suppression_import,
+        name="suppression-import",
+    ),
+    path(
+        "admin-panel/suppression-list/export/",
+        files.suppression_export,
+        name="suppression-export",
+    ),
+    path(
+        "admin-panel/suppression-list/<int:entry_id>/",
+        pages.suppression_detail,
+        name="suppression-detail",
+    ),
+    path(
+        "admin-panel/suppression-list/<int:entry_id>/release/",
+        acts.suppression_release,
+        name="suppression-release",
+    ),
+    path(
+        "admin-panel/suppression-list/<int:entry_id>/security/",
+        acts.suppression_security,
+        name="suppression-security",
+    ),
+    path(
+        "admin-panel/suppression-list/<int:entry_id>/send-again/",
+        acts.suppression_send_again,
+        name="suppression-send-again",
+    ),
+    # AWS's own list of them
+    path(
+        "admin-panel/suppression-list/aws/sync/",
+        acts.suppression_sync,
+        name="suppression-sync",
+    ),
+    path(
+        "admin-panel/suppression-list/aws/take-over/",
+        acts.suppression_take_over,
+        name="suppression-take-over",
+    ),
+    path(
+        "admin-panel/suppression-list/aws/<int:listed_id>/release/",
+        acts.suppression_aws_release,
+        name="suppression-aws-release",
     ),
     # one mail
     path(

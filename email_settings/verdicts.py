@@ -1,6 +1,7 @@
 """What became of one mail in a sentence, with the way on."""
 
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from django.urls import reverse
 
@@ -96,6 +97,7 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
             )
         case State.HELD:
             is_for_settings = message.reason_code not in NOT_FOR_SETTINGS
+            is_for_address = message.reason_code == "address_held"
             return Verdict(
                 "warn",
                 "pause",
@@ -104,6 +106,7 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
                 f"Nothing is lost. {text}" if statement else f"{text} Nothing is lost.",
                 statement=statement,
                 **settings if is_for_settings else {},
+                **_to_the_address(message) if is_for_address else {},
             )
         case State.UNKNOWN:
             return Verdict(
@@ -116,7 +119,11 @@ def verdict_on(message: OutboxMessage, status: MailStatus) -> Verdict | None:
             return Verdict("bad", "x-circle", f"Not sent: {title}", text)
         case State.SUPPRESSED:
             return Verdict(
-                "bad", "x-circle", "This address takes no mail", text or title
+                "bad",
+                "x-circle",
+                "Not sent: this address gets no mail",
+                " ".join(filter(None, [title, message.reason_detail])) or text,
+                **_to_the_address(message),
             )
         case State.SENT:
             return _verdict_on_sent(message)
@@ -127,7 +134,7 @@ def _verdict_on_sent(message: OutboxMessage) -> Verdict | None:
     if is_to_simulator(message):
         return _verdict_on_simulator(message)
     if message.fate and message.fate in FATES_THAT_MATTER:
-        return _verdict_on_fate(Fate(message.fate), message.fate_detail)
+        return _verdict_on_fate(Fate(message.fate), message)
     if message.reason_code == MARKED_SENT:
         return Verdict(
             "info",
@@ -162,9 +169,20 @@ def _verdict_on_simulator(message: OutboxMessage) -> Verdict:
     )
 
 
-def _verdict_on_fate(fate: Fate, detail: str) -> Verdict:
+def _verdict_on_fate(fate: Fate, message: OutboxMessage) -> Verdict:
     tone, icon, title, advice = FATES_THAT_MATTER[fate]
-    return Verdict(tone, icon, title, f"{detail} {advice}".strip())
+    text = f"{message.fate_detail} {advice}".strip()
+    is_listed = fate in {Fate.BOUNCED, Fate.COMPLAINED}
+    link = _to_the_address(message) if is_listed else {}
+    return Verdict(tone, icon, title, text, **link)
+
+
+def _to_the_address(message: OutboxMessage) -> dict[str, str]:
+    url = reverse("email_settings:suppression-find")
+    return {
+        "button_label": "Why this address gets no mail",
+        "button_url": f"{url}?{urlencode({'address': message.recipient})}",
+    }
 
 
 def explain(message: OutboxMessage, status: MailStatus) -> tuple[str, str, str]:

@@ -28,6 +28,7 @@ from email_settings.models import (
 )
 from email_settings.provisioning.policy import statement_for
 from email_settings.suppression import wishes
+from email_settings.suppression.exchange import NewEntry
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,12 @@ RELEASES_AT_ONCE = 20
 RELEASE_AGAIN = timedelta(minutes=5)
 # Then AWS is believed to go on saying no.
 RELEASE_FOR = timedelta(hours=12)
+MOST_TAKEN_OVER = 50_000  # at once
+TAKEN_OVER_USUALLY = "Taken over from the suppression list in AWS."
+TAKEN_OVER = {
+    "BOUNCE": f"{TAKEN_OVER_USUALLY} A mail to it had bounced.",
+    "COMPLAINT": f"{TAKEN_OVER_USUALLY} The recipient had complained.",
+}
 _PASSES = {ErrorClass.NOTSENT, ErrorClass.UNKNOWN, ErrorClass.RATE}
 
 
@@ -80,18 +87,28 @@ def only_at_aws() -> QuerySet[AwsSuppression]:
     return AwsSuppression.objects.filter(~Exists(ours))
 
 
+def only_here() -> QuerySet[Suppression]:
+    """Return what is on our list and not on AWS's."""
+    theirs = AwsSuppression.objects.filter(address_lower=OuterRef("address_lower"))
+    ours = Suppression.objects.filter(closed_at=None, held_until=None)
+    return ours.filter(~Exists(theirs))
+
+
 def take_over(*, actor: AbstractBaseUser) -> int:
     """Put all that is only on AWS's list on ours, and return how many those are.
 
     Several transactions, so the caller must not have one open.
     """
-    addresses = list(only_at_aws().values_list("address", flat=True))
-    return wishes.suppress(
-        addresses,
-        reason=Suppression.Reason.AWS_LISTED,
-        actor=actor,
-        detail="Taken over from the suppression list in AWS.",
-    )
+    entries = [
+        NewEntry(
+            listed.address,
+            Suppression.Reason.AWS_LISTED,
+            TAKEN_OVER.get(listed.reason, TAKEN_OVER_USUALLY),
+            listed.listed_at,
+        )
+        for listed in only_at_aws()[:MOST_TAKEN_OVER]
+    ]
+    return wishes.suppress(entries, actor=actor)
 
 
 # What the worker does

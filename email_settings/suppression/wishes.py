@@ -1,7 +1,8 @@
 """What an admin may ask for: release an address, add some, let security mail through."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
@@ -10,10 +11,13 @@ from django.utils import timezone
 
 from email_settings.models import OutboxMessage, Suppression
 from email_settings.nudge import nudge_worker
+from email_settings.suppression.exchange import NewEntry
 from email_settings.suppression.record import close, lock
 from ticketflow.errors import DomainError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Rows in one transaction, so that no worker waits long for its turn to write.
 STEP = 500
@@ -66,62 +70,60 @@ def _change_open(entry_id: int, **values: object) -> None:
         raise NotInForceError("This address was released meanwhile: it gets all mail.")
 
 
-def suppress(
-    addresses: Sequence[str],
-    *,
-    reason: Suppression.Reason,
-    actor: AbstractBaseUser | None,
-    detail: str = "",
-) -> int:
+def suppress(entries: Iterable[NewEntry], *, actor: AbstractBaseUser | None) -> int:
     """Suppress the addresses that are not yet, and return how many those were.
 
     Several transactions, so the caller must not have one open. A temporary hold is
     replaced, every other entry stays as it is.
     """
-    typed = {address.lower(): address for address in addresses}
-    in_order = sorted(typed)  # so that two who add the same do not wait in a circle
-    steps = [in_order[at : at + STEP] for at in range(0, len(in_order), STEP)]
-    count = sum(
-        _suppress_step([typed[a] for a in step], reason, actor, detail)
-        for step in steps
-    )
-    logger.info("suppression: %s addresses were added, %s", count, reason)
+    by_address = {entry.address.lower(): entry for entry in entries}
+    # In one order, so that two who add the same do not wait in a circle.
+    in_order = [by_address[address] for address in sorted(by_address)]
+    count = sum(_suppress_step(step, actor) for step in _steps(in_order))
+    logger.info("suppression: %s addresses were added", count)
     return count
 
 
+def known_among(addresses: Iterable[str]) -> set[str]:
+    """Return those of the addresses, in lower case, that get no mail for good."""
+    known: set[str] = set()
+    for step in _steps([address.lower() for address in addresses]):
+        known |= set(
+            Suppression.objects.filter(
+                address_lower__in=step, closed_at=None, held_until=None
+            ).values_list("address_lower", flat=True)
+        )
+    return known
+
+
+def _steps(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), STEP):
+        yield items[start : start + STEP]
+
+
 @transaction.atomic
-def _suppress_step(
-    addresses: Sequence[str],
-    reason: Suppression.Reason,
-    actor: AbstractBaseUser | None,
-    detail: str,
-) -> int:
-    lowered = [address.lower() for address in addresses]
+def _suppress_step(entries: Sequence[NewEntry], actor: AbstractBaseUser | None) -> int:
+    lowered = [entry.address.lower() for entry in entries]
     now = timezone.now()
-    holds = Suppression.objects.filter(
+    Suppression.objects.filter(
         address_lower__in=lowered, closed_at=None, held_until__isnull=False
-    )
-    holds.update(closed_at=now, closed_why=f"A graver reason came: {reason.label}.")
-    known = set(
-        Suppression.objects.filter(
-            address_lower__in=lowered, closed_at=None
-        ).values_list("address_lower", flat=True)
-    )
-    entries = [
+    ).update(closed_at=now, closed_why="The address gets no mail for good now.")
+    known = known_among(lowered)
+    rows = [
         Suppression(
-            address=address,
-            address_lower=address.lower(),
-            reason=reason,
-            detail=detail,
-            happened_at=now,
+            address=entry.address,
+            address_lower=entry.address.lower(),
+            reason=entry.reason,
+            detail=entry.detail,
+            happened_at=entry.happened_at or now,
             created_at=now,
             created_by_id=actor.pk if actor else None,
         )
-        for address in addresses
-        if address.lower() not in known
+        for entry in entries
+        if entry.address.lower() not in known
     ]
-    Suppression.objects.bulk_create(entries, ignore_conflicts=True)
-    return len(entries)
+    Suppression.objects.bulk_create(rows, ignore_conflicts=True)
+    return len(rows)
 
 
 def suppressed_mails(address: str) -> QuerySet[OutboxMessage]:

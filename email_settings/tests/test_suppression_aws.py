@@ -15,6 +15,7 @@ from email_settings.models import (
 )
 from email_settings.standin.faults import Fault, Trouble
 from email_settings.suppression import aws
+from email_settings.suppression.exchange import NewEntry
 from email_settings.suppression.wishes import suppress
 from email_settings.tests.live_account import LiveAccount
 
@@ -181,7 +182,7 @@ def test_take_over_puts_on_ours_what_only_aws_has(
 ) -> None:
     put(live, "Ida@larkfield.example", "ours@larkfield.example")
     put(live, "held@larkfield.example")
-    suppress(["OURS@larkfield.example"], reason=Reason.BY_HAND, actor=admin)
+    suppress([NewEntry("OURS@larkfield.example", Reason.BY_HAND)], actor=admin)
     Suppression.objects.create(
         address="held@larkfield.example",
         address_lower="held@larkfield.example",

@@ -20,6 +20,7 @@ from email_settings.models import (
     SesSettings,
     Suppression,
 )
+from email_settings.suppression.exchange import NewEntry
 from email_settings.suppression.standing import Status, standing_of
 from email_settings.suppression.wishes import release, suppress
 from email_settings.tests import event_bodies as said
@@ -277,7 +278,7 @@ def test_hold_that_ran_out_is_followed_by_a_longer_one() -> None:
 
 def test_what_a_person_added_stays_under_milder_reasons(admin: Any) -> None:
     message = sent()
-    suppress([HANNAH], reason=Reason.BY_HAND, actor=admin)
+    suppress([NewEntry(HANNAH, Reason.BY_HAND)], actor=admin)
     tell(bounce(message, "Permanent/OnAccountSuppressionList"))
     assert how() == [(Reason.BY_HAND, True)]
     tell(bounce(message))
@@ -328,8 +329,10 @@ def test_many_threads_tell_the_same_in_any_order() -> None:
         try:
             for _ in range(20):
                 suppress(
-                    [f"p{n}@larkfield.example" for n in range(3)],
-                    reason=Reason.IMPORTED,
+                    [
+                        NewEntry(f"p{n}@larkfield.example", Reason.IMPORTED)
+                        for n in range(3)
+                    ],
                     actor=None,
                 )
         except BaseException as error:  # noqa: BLE001

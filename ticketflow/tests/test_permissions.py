@@ -4,6 +4,7 @@ An address that is missing from the table fails the build, so that a new page
 can't come in without somebody deciding who may see it.
 """
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +23,7 @@ from django.utils import timezone
 from accounts import email_change
 from accounts.invitations import link_for
 from accounts.models import EmailChange, Invitation, Role, User
-from email_settings.models import OutboxMessage
+from email_settings.models import AwsSuppression, OutboxMessage, Suppression
 from tickets.models import Attachment, Comment, Queue, Ticket, Watcher
 
 ANONYMOUS, OUTSIDER, REQUESTER, AGENT, ADMIN = (
@@ -144,6 +145,18 @@ MATRIX: dict[str, Address] = {
     "email_settings:message-resend": _with(ADMINS, uid="message_uid"),
     "email_settings:message-mark-sent": _with(ADMINS, uid="message_uid"),
     "email_settings:message-cancel": _with(ADMINS, uid="message_uid"),
+    "email_settings:suppression-list": ADMINS,
+    "email_settings:suppression-find": ADMINS,
+    "email_settings:suppression-add": ADMINS,
+    "email_settings:suppression-import": ADMINS,
+    "email_settings:suppression-export": ADMINS,
+    "email_settings:suppression-detail": _with(ADMINS, entry_id="entry_id"),
+    "email_settings:suppression-release": _with(ADMINS, entry_id="entry_id"),
+    "email_settings:suppression-security": _with(ADMINS, entry_id="entry_id"),
+    "email_settings:suppression-send-again": _with(ADMINS, entry_id="entry_id"),
+    "email_settings:suppression-sync": ADMINS,
+    "email_settings:suppression-take-over": ADMINS,
+    "email_settings:suppression-aws-release": _with(ADMINS, listed_id="listed_id"),
     # tickets
     "tickets:ticket-list": SIGNED_IN,
     "tickets:ticket-create": SIGNED_IN,
@@ -199,6 +212,8 @@ class World:
     message_uid: str
     line_key: str
     event_id: int
+    entry_id: int
+    listed_id: int
     word: str = "x"
     document: str = "operations"
 
@@ -241,6 +256,15 @@ def world(requester: User, agent: User, admin: User, queue: Queue) -> World:
         html_body="<p>Test</p>",
         state=OutboxMessage.State.FAILED,
     )
+    entry = Suppression.objects.create(
+        address=requester.email, address_lower=requester.email, reason="bounced"
+    )
+    listed = AwsSuppression.objects.create(
+        address=requester.email,
+        address_lower=requester.email,
+        reason="BOUNCE",
+        seen_in=uuid.uuid4(),
+    )
     return World(
         number=ticket.pk,
         attachment_id=attachment.pk,
@@ -252,6 +276,8 @@ def world(requester: User, agent: User, admin: User, queue: Queue) -> World:
         message_uid=str(message.uid),
         line_key="dkim",
         event_id=1,
+        entry_id=entry.pk,
+        listed_id=listed.pk,
     )
 
 
