@@ -107,7 +107,9 @@ def read_file(content: bytes) -> Reading:
     if len(content) > LARGEST_FILE:
         raise UnreadableFileError("The file is larger than 1 MB. Split it.")
     text = _decoded(content)
-    delimiter = _delimiter(text)
+    if said := re.match(r"sep=(.)\s*\n", text):
+        text = text[said.end() :]  # Excel's note to itself
+    delimiter = said[1] if said else _delimiter(text)
     reading, columns = Reading(), None
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
@@ -174,10 +176,8 @@ def _decoded(content: bytes) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """Excel parts columns by ; in many countries, and by tabs when it says so."""
+    """Return what parts the columns: in many countries Excel takes ; for it."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    if first.startswith("sep=") and len(first) == 5:
-        return first[4]
     return max(",;\t", key=first.count)
 
 
@@ -207,8 +207,6 @@ def _take_row(reading: Reading, line: int, columns: _Columns, row: list[str]) ->
         return _meant(row[at]) if 0 <= at < len(row) else ""
 
     address = _meant(row[columns.address]) if columns.address < len(row) else ""
-    if address.startswith("sep=") and line == 1:
-        return
     reason = _REASONS.get(cell("reason").lower(), Reason.IMPORTED)
     detail = cell("detail")[:LONGEST_DETAIL]
     entry = NewEntry(address, reason, detail, _moment(cell("lastupdatetime")))
