@@ -16,9 +16,8 @@ from django.db import Error, close_old_connections, connection
 
 from email_settings import nudge
 from email_settings.delivery import pump
-from email_settings.delivery.clock import now_in_sql
+from email_settings.delivery.due import is_something_due
 from email_settings.events import letters
-from email_settings.models import Lane, OutboxMessage
 from email_settings.readiness import run
 
 logger = logging.getLogger(__name__)
@@ -123,22 +122,3 @@ class _Look:
             version = cursor.execute("PRAGMA data_version").fetchone()
         before, self._seen = self._seen, version
         return bool(before != version)
-
-
-def is_something_due() -> bool:
-    """Return whether a message could leave now.
-
-    Asked lane by lane for the one that is due first, which is where the index begins. A
-    condition on due_at alone would read every message that waits for later, and of
-    EXISTS PostgreSQL thinks that it ends soon wherever it begins.
-    """
-    now, parameters = now_in_sql()
-    # The state is a literal so that SQLite sees that the partial index fits.
-    in_lane = f"""coalesce((
-        SELECT min(due_at) FROM {OutboxMessage._meta.db_table}
-        WHERE state = 'queued' AND lane = {{lane}}
-    ) <= {now}, false)"""  # noqa: S608  # all of it is ours
-    lanes = [in_lane.format(lane=int(lane)) for lane in Lane]
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {' OR '.join(lanes)}", parameters * len(lanes))
-        return bool(cursor.fetchone()[0])

@@ -1,17 +1,19 @@
 """Leases due messages to this process, so that no other one sends them."""
 
 import copy
+import functools
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from email_settings.delivery import due
 from email_settings.delivery.clock import now_in_sql
 from email_settings.delivery.hold import KEPT_APART
 from email_settings.models import (
@@ -84,20 +86,16 @@ def claim_due(
     `bodies` are those of the claim before this one, and of this one afterwards: what
     many messages share need not be read again for each few of them.
     """
-    now, parameters = now_in_sql()
-    is_due = f"state = 'queued' AND due_at <= {now}"
-    if last_lane < Lane.DIGEST:
-        is_due += f" AND lane <= {last_lane:d}"
-    messages = _lease_what_may_leave(is_due, parameters, limit, token)
+    find = functools.partial(due.first_due, last_lane=last_lane)
+    messages = _lease_what_may_leave(find, limit, token)
     _give_bodies(messages, {} if bodies is None else bodies)
     return _claimed(messages, sender, is_probe=False)
 
 
 def claim_held(*, token: str, sender: SesSettings) -> list[Claim]:
     """Lease one message that is held for the account. Needs a transaction."""
-    marks = ", ".join("%s" for _ in KEPT_APART)
-    waits = f"state = 'held' AND reason_code NOT IN ({marks})"
-    messages = _lease_what_may_leave(waits, [*KEPT_APART], 1, token)
+    find = functools.partial(due.first_held, KEPT_APART)
+    messages = _lease_what_may_leave(find, 1, token)
     _give_bodies(messages, {})
     return _claimed(messages, sender, is_probe=True)
 
@@ -120,13 +118,9 @@ def give_back(tokens: Sequence[str]) -> None:
     )
 
 
-# One statement decides every race. The states are literals because SQLite uses a
-# partial index only when it can see that its condition holds.
+# One statement decides every race.
 _LEASE_SQL = """
-WITH due AS MATERIALIZED (
-    SELECT id FROM {table} WHERE {condition}
-    ORDER BY lane, due_at, id LIMIT %s {lock}
-)
+WITH due AS MATERIALIZED ({find})
 UPDATE {table}
 SET state = 'sending', lease_until = {lease_until}, claim_token = %s,
     attempts = attempts + 1, claims = claims + 1
@@ -136,13 +130,13 @@ RETURNING {columns}
 
 
 def _lease_what_may_leave(
-    condition: str, values: list[object], limit: int, token: str
+    find: Callable[[int], due.Find], limit: int, token: str
 ) -> list[OutboxMessage]:
     """Lease up to `limit`; mail to addresses that get none is put aside on the way."""
     found: list[OutboxMessage] = []
     for _ in range(MOST_LOOKS):
         missing = limit - len(found)
-        leased = _lease(condition, values, missing, token)
+        leased = _lease(find(missing), token)
         found += gate.sort_out(leased)
         if len(leased) < missing or len(found) == limit:
             return found
@@ -151,22 +145,17 @@ def _lease_what_may_leave(
     return found
 
 
-def _lease(
-    condition: str, values: list[object], limit: int, token: str
-) -> list[OutboxMessage]:
+def _lease(find: due.Find, token: str) -> list[OutboxMessage]:
+    statement, values = find
     options = OutboxMessage._meta
     lease_until, lease_parameters = now_in_sql(LEASE)
     statement = _LEASE_SQL.format(
         table=options.db_table,
-        condition=condition,
+        find=statement,
         lease_until=lease_until,
-        # SQLite has one writer at a time and knows no row locks.
-        lock="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
         columns=", ".join(str(field.column) for field in options.concrete_fields),
     )
-    messages = OutboxMessage.objects.raw(
-        statement, [*values, limit, *lease_parameters, token]
-    )
+    messages = OutboxMessage.objects.raw(statement, [*values, *lease_parameters, token])
     return sorted(messages, key=lambda message: (message.lane, message.due_at))
 
 

@@ -28,6 +28,7 @@ from django.utils import timezone
 
 from email_settings import alerts, credentials
 from email_settings.delivery.clock import database_now
+from email_settings.delivery.due import is_something_due
 from email_settings.gateway.errors import (
     CATALOGUE,
     ErrorClass,
@@ -136,9 +137,8 @@ def is_anything_to_try() -> bool:
     """Whether there is a message to find out with."""
     # In the order of an index: asked for just any, PostgreSQL may read all that was
     # sent before it.
-    due = _due().order_by("lane", "due_at", "pk")
     held = held_for_the_account().order_by("reason_code", "lane", "due_at", "pk")
-    return any(found.values_list("pk")[:1] for found in (due, held))
+    return is_something_due() or bool(held.values_list("pk")[:1])
 
 
 def probe_now() -> None:

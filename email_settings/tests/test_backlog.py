@@ -12,8 +12,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from email_settings import watch
-from email_settings.delivery import claim, hold, recovery
+from email_settings.delivery import claim, due, hold, recovery
 from email_settings.models import Lane, OutboxMessage
 from email_settings.tests.builders import begin_with_an_empty_file, make_settings
 
@@ -110,7 +109,7 @@ def acts() -> dict[str, Callable[[], object]]:
     sender = make_settings()
     return {
         "claim": lambda: claim.claim_due(16, token="t", sender=sender),
-        "look": watch.is_something_due,
+        "look": due.is_something_due,
         "probe": hold.is_anything_to_try,
         "leases": recovery.call_unknown_what_lost_its_lease,
         "expired": recovery.give_up_what_expired,
@@ -126,6 +125,7 @@ def test_what_waits_costs_the_worker_nothing(
     few = {name: work_of(act) for name, act in acts.items()}
     put(MANY)
     put(MANY, lane=Lane.DIGEST, due_in=timedelta(hours=1))
+    put(MANY, lane=Lane.SECURITY, due_in=timedelta(hours=1))
     put(MANY, state=State.HELD, reason_code="key_unknown")
     put(MANY, state=State.SENT, sent_at=timezone.now())
     many = {name: work_of(act) for name, act in acts.items()}

@@ -66,6 +66,22 @@ def test_mail_is_posted_once_as_raw_mime_with_its_tags(
     assert {tag["Name"] for tag in post["EmailTags"]} == {"tf-inst", "tf-msg", "tf-att"}
 
 
+def test_aws_is_told_that_it_is_ticketflow_that_calls(
+    credentials: Credentials, fake_ses: FakeSes
+) -> None:
+    client = make_client(credentials, slots=1)
+    named = []
+    client.meta.events.register(
+        "before-send.sesv2.SendEmail",
+        lambda request, **kwargs: named.append(request.headers["User-Agent"]),
+    )
+    SesGateway(client, region="eu-west-1").send(outgoing())
+    client.close()
+    # The SDK keeps what it is given as text, or as bytes once it is signed.
+    (name,) = (found.decode() if isinstance(found, bytes) else found for found in named)
+    assert name.startswith("TicketFlow ")
+
+
 def test_mail_goes_by_the_configuration_set_when_there_is_one(
     gateway: SesGateway, fake_ses: FakeSes
 ) -> None:

@@ -212,7 +212,9 @@ def test_first_of_many_are_found_without_sorting_all(
     make_dear("sort")
     with explained() as plans:
         action()
-    assert not SORTS.search(plans[0])
+    # On SQLite the first of each lane are put in order, which are a few.
+    is_of_lanes = action is claim_due and connection.vendor == "sqlite"
+    assert len(SORTS.findall(plans[0])) == is_of_lanes
 
 
 PAGES: Sequence[tuple[Activity, str]] = [

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from email_settings import outbox, watch
-from email_settings.delivery import claim, pump, settle
+from email_settings.delivery import claim, due, pump, settle
 from email_settings.delivery.slots import Slots
 from email_settings.gateway import ses
 from email_settings.models import OutboxMessage
@@ -84,15 +84,11 @@ def _no_lease() -> None:
 def _no_claim_by_condition() -> None:
     """Read what is due first, and mark it afterwards: as if nobody else did the same."""
 
-    def naively(
-        condition: str, values: list[Any], limit: int, token: str
-    ) -> list[OutboxMessage]:
-        table = OutboxMessage._meta.db_table
+    def naively(find: due.Find, token: str) -> list[OutboxMessage]:
+        statement, values = find
+        unlocked: Any = (statement.replace("FOR UPDATE SKIP LOCKED", ""), values)
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT %s",  # noqa: S608
-                [*values, limit],
-            )
+            cursor.execute(*unlocked)
             ids = [row[0] for row in cursor.fetchall()]
         time.sleep(1)
         found = OutboxMessage.objects.filter(pk__in=ids)
