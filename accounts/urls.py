@@ -19,6 +19,7 @@ urlpatterns = [
     path(
         "profile/email/cancel/", emails.email_change_cancel, name="email-change-cancel"
     ),
+    path("profile/email/again/", emails.mail_again, name="mail-again"),
     path(
         "email-changes/<str:token>/",
         emails.email_change_confirm,

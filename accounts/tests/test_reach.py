@@ -11,9 +11,15 @@ from django.utils import timezone
 
 from accounts import reach, services
 from accounts.errors import NoMailError
-from accounts.models import Invitation, User
+from accounts.models import AuditEntry, Invitation, User
 from accounts.tests.builders import emails_of, expire, invite
-from email_settings.models import Fate, OutboxMessage, SesSettings, Suppression
+from email_settings.models import (
+    AwsRelease,
+    Fate,
+    OutboxMessage,
+    SesSettings,
+    Suppression,
+)
 from email_settings.suppression.standing import standing_of
 
 PEOPLE = "/admin-panel/users/"
@@ -289,7 +295,8 @@ class TestOneself:
 
         page = text_of(client, ANYWHERE)
 
-        assert f"We cannot e-mail you at {person.email}" in page
+        assert f"Your address is {person.email}." in page
+        assert "We cannot e-mail you" in page
         assert "Amazon" not in page
         assert "AWS" not in page
 
@@ -339,3 +346,63 @@ class TestOneself:
         suppress("Maya@Larkfield.Example")
 
         assert standing_of("maya@larkfield.example")
+
+
+class TestMailMeAgain:
+    URL = "/profile/email/again/"
+
+    def press(self, client: Client) -> str:
+        return str(client.post(self.URL, follow=True).content.decode())
+
+    def test_ones_own_complaint_is_taken_back_here_and_at_aws(
+        self, client: Client, requester: User
+    ) -> None:
+        SesSettings.objects.create(
+            source="server", region="eu-west-2", from_email="help@x.example"
+        )
+        suppress(requester.email, Reason.COMPLAINED)
+        client.force_login(requester)
+
+        assert "Mail me again" in text_of(client, ANYWHERE)
+        page = self.press(client)
+
+        assert f"We e-mail you at {requester.email} again." in page
+        assert "We cannot e-mail you" not in page
+        assert Suppression.objects.get().closed_by == requester
+        assert AwsRelease.objects.get().address == requester.email
+        assert AuditEntry.objects.filter(action="asked for mail again at").exists()
+
+    @pytest.mark.parametrize(
+        "reason", [r for r in Reason.values if r != Reason.COMPLAINED]
+    )
+    def test_for_any_other_reason_ones_word_does_not_do(
+        self, client: Client, requester: User, reason: str
+    ) -> None:
+        suppress(requester.email, reason)
+        client.force_login(requester)
+
+        assert "Mail me again" not in text_of(client, ANYWHERE)
+        assert "for another reason by now" in self.press(client)
+        assert Suppression.objects.get().closed_at is None
+
+    def test_who_changes_their_mind_too_often_asks_an_admin(
+        self, client: Client, requester: User
+    ) -> None:
+        client.force_login(requester)
+        for _ in range(2):
+            suppress(requester.email, Reason.COMPLAINED)
+            assert "again." in self.press(client)
+        suppress(requester.email, Reason.COMPLAINED)
+
+        assert "Ask an admin" in self.press(client)
+        assert standing_of(requester.email)
+
+    def test_nobody_speaks_for_others(
+        self, client: Client, requester: User, outsider: User
+    ) -> None:
+        suppress(outsider.email, Reason.COMPLAINED)
+        client.force_login(requester)
+
+        self.press(client)
+
+        assert standing_of(outsider.email)

@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import access, reach
+from accounts import access, consent, reach
 from accounts import email_change as changes
 from accounts.errors import AddressError, EmailChangeClosedError
 from accounts.forms import OwnEmailForm, PersonsEmailForm
@@ -71,6 +71,19 @@ def email_change_cancel(request: HttpRequest) -> HttpResponse:
     person = access.signed_in(request)
     if changes.cancel(actor=person):
         messages.success(request, f"Your address stays {person.email}.")
+    return redirect("accounts:profile")
+
+
+@require_POST
+def mail_again(request: HttpRequest) -> HttpResponse:
+    """Take back that one called mail from here spam."""
+    person = access.signed_in(request)
+    try:
+        consent.mail_again(actor=person)
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"We e-mail you at {person.email} again.")
     return redirect("accounts:profile")
 
 

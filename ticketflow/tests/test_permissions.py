@@ -86,6 +86,7 @@ MATRIX: dict[str, Address] = {
     "accounts:email-change": SIGNED_IN,
     "accounts:email-change-resend": SIGNED_IN,
     "accounts:email-change-cancel": SIGNED_IN,
+    "accounts:mail-again": SIGNED_IN,
     "accounts:email-change-confirm": _with(PUBLIC, token="change_token"),
     "accounts:user-list": ADMINS,
     "accounts:user-detail": _with(ADMINS, user_id="user_id"),

@@ -12,8 +12,14 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from accounts import invitations, services
-from accounts.models import INVITATION_LIFETIME, Invitation, Role, User
+from accounts import email_change, invitations, services
+from accounts.models import (
+    INVITATION_LIFETIME,
+    EmailChange,
+    Invitation,
+    Role,
+    User,
+)
 from email_settings.models import (
     Brand,
     DeliveryAttempt,
@@ -23,6 +29,7 @@ from email_settings.models import (
     KeyRotation,
     OutboxMessage,
     SesSettings,
+    Suppression,
     WorkerHeartbeat,
 )
 from email_settings.rotation import machine, words
@@ -47,6 +54,7 @@ class Desk:
     ticket: Ticket
     queue: Queue
     invitation: Invitation
+    change: EmailChange
     messages: dict[str, OutboxMessage] = field(default_factory=dict)
 
 
@@ -94,6 +102,8 @@ def desk(
         event_queue_url="https://sqs.eu-west-2.amazonaws.com/123456789012/events",
     )
     WorkerHeartbeat.objects.create(name="web-1")
+    change = email_change.ask(actor=requester, new_email="hannah@new.example")
+    bar_addresses(requester, agent, invitation)
     messages = one_message_in_each_state()
     tell_of_events(messages["sent"])
     return Desk(
@@ -101,8 +111,26 @@ def desk(
         ticket=ticket,
         queue=queue,
         invitation=invitation,
+        change=change,
         messages=messages,
     )
+
+
+def bar_addresses(held: User, complained: User, invitation: Invitation) -> None:
+    """Let no mail reach some people, so that their pages and those of admins say so."""
+    tomorrow = timezone.now() + timedelta(days=1)
+    for address, reason, until in [
+        (held.email, Suppression.Reason.FAILING, tomorrow),
+        (complained.email, Suppression.Reason.COMPLAINED, None),
+        (invitation.email, Suppression.Reason.BOUNCED, None),
+    ]:
+        Suppression.objects.create(
+            address=address,
+            address_lower=address,
+            reason=reason,
+            held_until=until,
+            detail="The mailbox is full.\nsmtp; 452 4.2.2 over quota",
+        )
 
 
 def one_message_in_each_state() -> dict[str, OutboxMessage]:
@@ -211,6 +239,21 @@ def invitation_link(desk: Desk) -> str:
     return invitations.link_for(desk.invitation).removeprefix(settings.SITE_URL)
 
 
+def change_link(desk: Desk) -> str:
+    return email_change.link_for(desk.change).removeprefix(settings.SITE_URL)
+
+
+def voided_link(desk: Desk) -> str:
+    old = EmailChange.objects.create(
+        person=desk.people["agent"],
+        old_email=desk.people["agent"].email,
+        new_email="maya@new.example",
+        expires_at=timezone.now(),
+        cancelled_at=timezone.now(),
+    )
+    return email_change.link_for(old).removeprefix(settings.SITE_URL)
+
+
 PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     # before one is in
     ("nobody", path("account_login")),
@@ -218,12 +261,16 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("nobody", path("account_reset_password_done")),
     ("nobody", invitation_link),
     ("nobody", path("accounts:invitation-accept", "1.nonsense")),
+    ("nobody", change_link),
+    ("nobody", voided_link),
+    ("nobody", path("accounts:email-change-confirm", "1.nonsense")),
     ("nobody", lambda desk: "/no-such-page/"),
     # requesters
     ("requester", path("tickets:ticket-list")),
     ("requester", path("tickets:ticket-create")),
     ("requester", path("tickets:ticket-detail", ticket)),
     ("requester", path("accounts:profile")),
+    ("requester", path("accounts:email-change")),
     ("requester", path("account_change_password")),
     ("requester", path("admin-overview")),  # refused
     # agents
@@ -233,6 +280,8 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("agent", path("tickets:ticket-create")),
     ("agent", path("tickets:ticket-detail", ticket)),
     ("agent", path("accounts:profile")),
+    ("agent", path("accounts:email-change")),
+    ("agent", change_link),
     # admins
     ("admin", path("admin-overview")),
     ("admin", path("email_settings:settings")),
@@ -274,7 +323,12 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
         "admin",
         path("accounts:user-detail", lambda desk: desk.people["agent"].pk),
     ),
+    (
+        "admin",
+        path("accounts:user-email", lambda desk: desk.people["agent"].pk),
+    ),
     ("admin", path("accounts:invitation-create")),
+    ("admin", path("accounts:invitation-link", lambda desk: desk.invitation.pk)),
     ("admin", path("tickets:queue-list")),
     ("admin", path("tickets:queue-create")),
     ("admin", path("tickets:queue-update", lambda desk: desk.queue.pk)),
