@@ -38,6 +38,8 @@ from ticketflow.tests.browser.conftest import Axe, SignIn
 from tickets import services as tickets
 from tickets.models import Queue, Ticket
 from tickets.tests.builders import make_file, make_ticket
+from tickets.tests.lost_mail import let_fare, mail_to, suppress
+from tickets.undelivered import tell_undelivered
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -84,9 +86,12 @@ def desk(
         )
     tickets.assign(actor=agent, number=ticket.pk, assignee=agent)
     tickets.add_internal_note(actor=agent, number=ticket.pk, body="The gateway again.")
-    tickets.add_public_reply(
+    reply = tickets.add_public_reply(
         actor=agent, number=ticket.pk, body="Which client?", then_status="pending"
     )
+    let_fare(mail_to(reply, requester), "Bounced")
+    suppress(requester.email)
+    tell_undelivered()
     services.deactivate_user(actor=admin, user_id=outsider.pk)
     [invitation] = services.invite_users(
         actor=admin, emails=["ines@larkfield.example"], role=Role.AGENT, note="Welcome."
@@ -276,6 +281,7 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     # agents
     ("agent", path("tickets:ticket-list", query="?view=open")),
     ("agent", path("tickets:ticket-list", query="?view=mine")),
+    ("agent", path("tickets:ticket-list", query="?view=undelivered")),
     ("agent", path("tickets:ticket-list", query="?q=nothing+like+it")),
     ("agent", path("tickets:ticket-create")),
     ("agent", path("tickets:ticket-detail", ticket)),
@@ -283,6 +289,7 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("agent", path("accounts:email-change")),
     ("agent", change_link),
     # admins
+    ("admin", path("tickets:ticket-detail", ticket)),
     ("admin", path("admin-overview")),
     ("admin", path("email_settings:settings")),
     ("admin", path("email_settings:rotation")),
