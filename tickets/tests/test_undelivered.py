@@ -226,7 +226,11 @@ def test_a_colleague_who_did_not_get_it_has_it_before_them(
 
 @pytest.mark.parametrize("way", LOST)
 def test_a_notice_that_is_lost_is_told_to_nobody(
-    ticket: Ticket, requester: User, reply: Comment, way: str
+    caplog: pytest.LogCaptureFixture,
+    ticket: Ticket,
+    requester: User,
+    reply: Comment,
+    way: str,
 ) -> None:
     let_fare(mail_to(reply, requester), "Bounced")
     tell_undelivered()
@@ -238,6 +242,7 @@ def test_a_notice_that_is_lost_is_told_to_nobody(
     assert len(notices()) == 1
     assert TicketEvent.objects.count() == before
     assert not is_any_untold()
+    assert "could not be told" not in caplog.text
 
 
 def test_the_notice_is_no_mark_of_the_reply(
@@ -347,6 +352,15 @@ def test_sent_again_and_delivered_shows_delivered_and_keeps_the_line(
     assert "msg-foot-bad" not in text
     assert "Delivered" in text
     assert len(events(ticket)) == 1
+
+
+def test_what_leaves_once_more_is_not_lost_yet(
+    client: Client, ticket: Ticket, requester: User, agent: User, reply: Comment
+) -> None:
+    message = let_fare(mail_to(reply, requester), "Bounced")
+    tell_undelivered()
+    OutboxMessage.objects.filter(pk=message.pk).update(state="queued")
+    assert not is_marked(client, agent)
 
 
 def test_failing_again_is_news(ticket: Ticket, requester: User, reply: Comment) -> None:
