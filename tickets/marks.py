@@ -23,7 +23,7 @@ class Told(NamedTuple):
     comment_id: int
     user_id: int
     name: str
-    email: str
+    email: str  # where it went, which may not be where it would go now
     uid: uuid.UUID  # of the message
     state: str
     reason_code: str
@@ -80,7 +80,7 @@ def marks_of(comments: Iterable[Comment]) -> dict[int, list[DeliveryMark]]:
             "comment_id",
             "recipient_id",
             "recipient__name",
-            "recipient__email",
+            "outbox_message__recipient",
             *(f"outbox_message__{name}" for name in Told._fields[4:]),
         )
     )

@@ -1,6 +1,7 @@
 """What agents see on a reply of what became of its mails, and what requesters do not."""
 
 import uuid
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -84,7 +85,7 @@ def test_what_is_bad_says_why_and_what_to_do(
         ("Delivered", False),
     ],
 )
-def test_admins_get_a_link_to_where_the_address_is_corrected(
+def test_admins_get_links_to_where_the_address_is_mended(
     client: Client,
     admin: User,
     agent: User,
@@ -96,11 +97,16 @@ def test_admins_get_a_link_to_where_the_address_is_corrected(
     has_link: bool,
 ) -> None:
     let_fare(mail_to(reply, requester), way)
-    link = reverse("accounts:user-detail", args=[requester.pk])
     client.force_login(agent)
-    assert link not in page(client, ticket)
+    agents = page(client, ticket)
     client.force_login(admin)
-    assert (link in page(client, ticket)) is has_link
+    admins = page(client, ticket)
+    for link in (
+        reverse("accounts:user-detail", args=[requester.pk]),
+        f"{reverse('email_settings:suppression-find')}?address={quote(requester.email)}",
+    ):
+        assert link not in agents
+        assert (link in admins) is has_link
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -49,9 +49,10 @@ def test_a_requester_who_gets_none_is_told_of_twice(
 def test_an_admin_gets_the_way_to_mend_it(
     client: Client, admin: User, ticket: Ticket, requester: User
 ) -> None:
-    suppress(requester.email)
+    entry = suppress(requester.email)
     client.force_login(admin)
     text = page(client, ticket)
+    assert reverse("email_settings:suppression-detail", args=[entry.pk]) in text
     assert reverse("accounts:user-detail", args=[requester.pk]) in text
     assert "ask an admin" not in text
 
