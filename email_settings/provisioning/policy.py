@@ -67,14 +67,8 @@ FEATURES: dict[Feature, About] = {
     Feature.SUPPRESSION: About(
         "Keep the suppression list",
         "See which addresses Amazon SES takes no mail for, and release one again. "
-        "TicketFlow does not use it yet.",
-        (
-            "ses:GetSuppressedDestination",
-            "ses:ListSuppressedDestinations",
-            "ses:PutSuppressedDestination",
-            "ses:DeleteSuppressedDestination",
-        ),
-        is_usual=False,
+        "Without it TicketFlow keeps its own list only.",
+        ("ses:ListSuppressedDestinations", "ses:DeleteSuppressedDestination"),
     ),
     Feature.ROTATION: About(
         "Change its own key",

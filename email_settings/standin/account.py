@@ -281,7 +281,10 @@ class Account:
         self.zone = Zone()
         self.looks_at_dns = True  # else AWS has not looked yet
         self.feed = Feed()
-        self.bouncing: set[str] = set()  # addresses, in small letters
+        # Addresses, or domains as "@elsewhere.example", in small letters
+        self.bouncing: set[str] = set()
+        self.complaining: set[str] = set()
+        self.full: set[str] = set()  # mailboxes that take nothing for now
         # Events on their way: due, topic, text
         self.on_the_way: list[tuple[datetime, Topic, str]] = []
 

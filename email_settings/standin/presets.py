@@ -80,7 +80,8 @@ def _forget(account: Account, domain: str) -> None:
     account.verified_everywhere.clear()
     account.zone.records.clear()
     account.zone.broken.clear()
-    account.bouncing.clear()
+    for unwilling in (account.bouncing, account.complaining, account.full):
+        unwilling.clear()
     account.on_the_way.clear()
     account.feed = Feed(delay=account.feed.delay, transport=account.feed.transport)
     account.trouble = None

@@ -53,6 +53,8 @@ def press(account: Account, what: str, value: str) -> Reply:
 def test_every_button_of_the_page_is_known(account: Account, region: Region) -> None:
     presets.connect_events(account, region)
     account.bouncing.add("b@elsewhere.example")
+    account.complaining.add("c@elsewhere.example")
+    account.full.add("@full.example")
     region.suppressed["s@elsewhere.example"] = ("BOUNCE", account.now())
     page = show(account)
     asked = set(re.findall(r'name="what" value="([^"]+)"', page))
@@ -156,6 +158,13 @@ def test_events(account: Account, region: Region) -> None:
     press(account, "bounce", " Hannah@elsewhere.example ")
     assert account.bouncing == {"hannah@elsewhere.example"}
     press(account, "end-bounce", "hannah@elsewhere.example")
+    press(account, "complain", "@Elsewhere.example")
+    press(account, "full", "full@elsewhere.example")
+    assert account.complaining == {"@elsewhere.example"}
+    assert account.full == {"full@elsewhere.example"}
+    press(account, "end-complain", "@elsewhere.example")
+    press(account, "end-full", "full@elsewhere.example")
+    assert account.complaining == account.full == set()
     press(account, "suppress", "Hannah@elsewhere.example")
     assert list(region.suppressed) == ["Hannah@elsewhere.example"]
     press(account, "end-suppression", "Hannah@elsewhere.example")

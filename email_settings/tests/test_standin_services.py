@@ -618,6 +618,24 @@ def test_an_address_that_bounces_is_suppressed_from_then_on(aws: Aws) -> None:
     assert list(aws.region.suppressed) == ["Hannah@elsewhere.example"]
 
 
+@pytest.mark.parametrize("who", ["hannah@elsewhere.example", "@elsewhere.example"])
+def test_a_complaint_is_listed_and_a_full_mailbox_is_not(aws: Aws, who: str) -> None:
+    presets.connect_events(aws.account, aws.region)
+    aws.receive()
+    aws.account.full.add(who)
+    aws.send("hannah@elsewhere.example", "ticketflow-ses")
+    [_, bounce] = [json.loads(body) for body in aws.receive()]
+    assert bounce["bounce"]["bounceSubType"] == "MailboxFull"
+    assert aws.region.suppressed == {}
+    aws.account.full.clear()
+    aws.account.complaining.add(who)
+    aws.send("hannah@elsewhere.example", "ticketflow-ses")
+    assert aws.kinds() == ["Send", "Delivery", "Complaint"]
+    assert aws.region.suppressed["hannah@elsewhere.example"][0] == "COMPLAINT"
+    aws.send("hannah@elsewhere.example", "ticketflow-ses")
+    assert aws.kinds() == ["Send", "Bounce"]
+
+
 def test_events_come_late_twice_in_the_wrong_order_or_not_at_all(aws: Aws) -> None:
     presets.connect_events(aws.account, aws.region)
     aws.receive()

@@ -201,13 +201,27 @@ def _set_delay(account: Account, region: Region, value: str) -> None:
         account.feed.delay = timedelta(seconds=int(value))
 
 
-def _bounce(account: Account, region: Region, value: str) -> None:
-    if "@" in value:
-        account.bouncing.add(value.strip().lower())
+def _unwilling(account: Account, how: str) -> set[str]:
+    return {
+        "bounce": account.bouncing,
+        "complain": account.complaining,
+        "full": account.full,
+    }[how]
 
 
-def _end_bounce(account: Account, region: Region, value: str) -> None:
-    account.bouncing.discard(value)
+def _make(how: str) -> Change:
+    def change(account: Account, region: Region, value: str) -> None:
+        if "@" in value:
+            _unwilling(account, how).add(value.strip().lower())
+
+    return change
+
+
+def _end(how: str) -> Change:
+    def change(account: Account, region: Region, value: str) -> None:
+        _unwilling(account, how).discard(value)
+
+    return change
 
 
 def _suppress(account: Account, region: Region, value: str) -> None:
@@ -269,8 +283,12 @@ CHANGES: dict[str, Change] = {
     "close-topic": _close_topic,
     "feed": _set_feed,
     "delay": _set_delay,
-    "bounce": _bounce,
-    "end-bounce": _end_bounce,
+    "bounce": _make("bounce"),
+    "end-bounce": _end("bounce"),
+    "complain": _make("complain"),
+    "end-complain": _end("complain"),
+    "full": _make("full"),
+    "end-full": _end("full"),
     "suppress": _suppress,
     "end-suppression": _end_suppression,
     "trouble": _make_trouble,

@@ -398,7 +398,19 @@ def _events(account: Account, region: Region) -> str:
                 (
                     "Addresses that bounce",
                     _removable(forms, "end-bounce", sorted(account.bouncing))
-                    + forms.field("bounce", "", "Address", "Let it bounce"),
+                    + forms.field("bounce", "", "Address or @domain", "Let it bounce"),
+                ),
+                (
+                    "Addresses whose owners complain",
+                    _removable(forms, "end-complain", sorted(account.complaining))
+                    + forms.field(
+                        "complain", "", "Address or @domain", "Let it complain"
+                    ),
+                ),
+                (
+                    "Mailboxes that are full",
+                    _removable(forms, "end-full", sorted(account.full))
+                    + forms.field("full", "", "Address or @domain", "Fill it"),
                 ),
                 (
                     "AWS's list of addresses that it does not deliver to",

@@ -74,16 +74,26 @@ def _fate(ask: Ask, mail: Mail, recipient: str) -> Iterator[tuple[str, str, Even
     elif not simulated and region.is_suppressed(recipient):
         subtype = "OnAccountSuppressionList"
         yield "Bounce", "bounce", _bounce(recipient, at, "Permanent", subtype)
-    elif simulated == "bounce" or recipient.lower() in ask.account.bouncing:
+    elif simulated == "bounce" or _is_among(recipient, ask.account.bouncing):
         if not simulated:
             _suppress(region, recipient, "BOUNCE", ask.account.now())
         yield "Bounce", "bounce", _bounce(recipient, at, "Permanent", "General")
+    elif _is_among(recipient, ask.account.full):
+        yield "Bounce", "bounce", _bounce(recipient, at, "Transient", "MailboxFull")
     else:
         yield "Delivery", "delivery", _delivery(recipient, at)
-        if simulated == "complaint":
+        if simulated == "complaint" or _is_among(recipient, ask.account.complaining):
+            if not simulated:
+                _suppress(region, recipient, "COMPLAINT", ask.account.now())
             yield "Complaint", "complaint", _complaint(recipient, at)
         if simulated == "ooto":
             yield "Bounce", "bounce", _bounce(recipient, at, "Transient", "General")
+
+
+def _is_among(address: str, unwilling: set[str]) -> bool:
+    """Whether it is one of these addresses, or of their domains."""
+    name, _, domain = address.lower().rpartition("@")
+    return bool(unwilling & {f"{name}@{domain}", f"@{domain}"})
 
 
 def _suppress(region: Region, address: str, reason: str, at: datetime) -> None:
@@ -104,6 +114,10 @@ def _bounce(recipient: str, at: str, kind: str, subtype: str) -> Event:
         who["action"], who["status"] = "failed", "5.1.1"
         who["diagnosticCode"] = "smtp; 550 5.1.1 user unknown"
         said["remoteMtaIp"] = "192.0.2.25"
+        said["reportingMTA"] = "dsn; a1-11.smtp-out.amazonses.com"
+    elif subtype == "MailboxFull":
+        who["action"], who["status"] = "failed", "4.2.2"
+        who["diagnosticCode"] = "smtp; 452 4.2.2 mailbox full"
         said["reportingMTA"] = "dsn; a1-11.smtp-out.amazonses.com"
     elif kind == "Permanent":
         who["action"], who["status"] = "failed", "5.1.1"
