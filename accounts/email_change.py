@@ -306,10 +306,11 @@ def _refuse_same(person: User, new_email: str) -> None:
 
 
 def _refuse_barred(new_email: str) -> None:
-    if standing := reach.barred_of([new_email]).get(new_email):
-        why = reach.for_the_person(standing)
+    # Not why: that is between the help desk and whoever owns the mailbox.
+    if reach.barred_of([new_email]):
         raise AddressError(
-            f"We cannot e-mail {new_email}. {why} Use another address, or ask an admin."
+            f"We cannot e-mail {new_email}: mail to it does not arrive. Check the "
+            "spelling, use another address, or ask an admin."
         )
 
 

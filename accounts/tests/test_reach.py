@@ -62,13 +62,14 @@ class TestOnePerson:
     def test_their_page_says_why_no_mail_reaches_them(
         self, admin_client: Client, requester: User
     ) -> None:
-        suppress(requester.email, detail="550 5.1.1 No such user")
+        entry = suppress(requester.email, detail="550 5.1.1 No such user")
 
         page = text_of(admin_client, f"{PEOPLE}{requester.pk}/")
 
         assert f"No e-mail goes to {requester.email}" in page
         assert "Mail to this address bounced for good." in page
         assert "550 5.1.1 No such user" in page
+        assert f"/admin-panel/suppression-list/{entry.pk}/" in page
 
     def test_a_hold_says_when_it_is_tried_again(
         self, admin_client: Client, requester: User
