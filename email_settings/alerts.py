@@ -39,6 +39,8 @@ GUARDED = "alert_guarded"
 SILENCE = "alert_silence"
 # The kinds of mail that are alerts themselves: what becomes of them raises no alert.
 KINDS = (WAS_HELD, QUOTA, IN_DOUBT, KEY_OLD, REPUTATION, GUARDED, SILENCE)
+# Nor does what becomes of these, which no person waits for
+WITHOUT_ALERT = (*KINDS, *OutboxMessage.PROBES)
 
 _HEADERS = {
     "Auto-Submitted": "auto-generated",
@@ -130,7 +132,7 @@ def mails_in_doubt(count: int) -> None:
     """Tell the admins, at most once an hour, that nobody knows whether mails arrived.
 
     `count` is how many have just become unknown, without those whose kind is one of
-    KINDS. Needs a transaction.
+    WITHOUT_ALERT. Needs a transaction.
     """
     if count < 1:
         return

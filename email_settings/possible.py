@@ -6,8 +6,9 @@ from typing import Self
 from django.utils import timezone
 
 from email_settings.delivery.by_hand import CANCELLABLE, why_not_sendable
+from email_settings.delivery.hold import is_guarded
 from email_settings.models import OutboxMessage
-from email_settings.status import STOPPED_BY_HAND, MailStatus
+from email_settings.status import GUARDED, STOPPED_BY_HAND, MailStatus
 from email_settings.verdicts import is_captured
 
 State = OutboxMessage.State
@@ -46,6 +47,10 @@ def _retry_label(message: OutboxMessage, status: MailStatus) -> str:
             return "" if status.is_rehearsal else "Send it now"
         case State.HELD if message.reason_code == STOPPED_BY_HAND or status.stop:
             return ""  # Release is what it waits for
+        case State.HELD if message.reason_code == GUARDED and is_guarded(
+            status.settings
+        ):
+            return ""  # it would only be held again
         case State.HELD | State.FAILED | State.SUPPRESSED:
             return "Retry"
     return ""

@@ -62,19 +62,26 @@ class Silence:
         """What may be the cause and how to mend it, the likeliest first."""
         if self.kind is not Kind.UNHEARD:
             return _CAUSES[self.kind]
-        name = sender.configuration_set
         return [
-            "The access policy of the queue or topic was changed, or the subscription "
-            "between them is gone: look at both in AWS, or connect the events again.",
-            f"The event destination of the configuration set {name} is switched off: "
-            "turn it on in Amazon SES → Configuration sets → Event destinations.",
-            "Another program reads the same queue and takes the events out: give each "
-            "a queue of its own.",
-            f"The configuration set {name} was made anew without a destination: connect "
-            "the events again.",
+            *(_OF_THE_QUEUE if sender.event_queue_url else _OF_THE_WEBHOOK),
+            f"The event destination of the configuration set {sender.configuration_set} "
+            "is switched off, or the set was made anew without one: look at Amazon SES → "
+            "Configuration sets → the set → Event destinations.",
         ]
 
 
+_OF_THE_QUEUE = [
+    "The access policy of the queue or topic was changed, or the subscription between "
+    "them is gone: look at both in AWS, or connect the events again.",
+    "Another program reads the same queue and takes the events out: give each a queue "
+    "of its own.",
+]
+_OF_THE_WEBHOOK = [
+    "The subscription of the webhook is gone or was never confirmed: switch the webhook "
+    "off and on again on the page “Delivery events”.",
+    "Amazon SNS can’t reach this server at its public address: look at the firewall, the "
+    "proxy and the certificate.",
+]
 _TITLES = {
     Kind.PROBLEM: "The queue of events can’t be read",
     Kind.UNREAD: "Nobody reads the queue of events",
@@ -101,7 +108,7 @@ def look() -> None:
     """Look whether news comes, and note and tell when it does not. For the schedule."""
     sender, now = SesSettings.load(), timezone.now()
     feed = feed_status(sender)
-    if feed.is_silent(now) and not _lives(now):
+    if _is_unread(feed, now) and not _lives(now):
         return  # just started, a worker has not asked yet: nobody can tell
     note(find(sender, feed, now), sender)
 
@@ -110,12 +117,18 @@ def find(sender: SesSettings, feed: FeedStatus, now: datetime) -> Silence | None
     """Return why no news comes; None while it does, or where none can be expected."""
     if not feed.is_connected or not sender.is_live:
         return None
-    if (since := feed.problem_since) and now - since >= PATIENCE:
+    since = None if feed.webhook.is_working else feed.problem_since
+    if since and now - since >= PATIENCE:
         return Silence(Kind.PROBLEM, since)
     last = feed.last_received_at or feed.began_at
-    if last and feed.is_silent(now) and now - last >= PATIENCE:
+    if last and _is_unread(feed, now) and now - last >= PATIENCE:
         return Silence(Kind.UNREAD, last)
     return _unheard(feed, now)
+
+
+def _is_unread(feed: FeedStatus, now: datetime) -> bool:
+    """Whether nobody asks the queue, and no webhook brings what is in it."""
+    return feed.is_silent(now) and not feed.webhook.is_working
 
 
 def _lives(now: datetime) -> bool:

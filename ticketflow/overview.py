@@ -329,6 +329,10 @@ def headline(mail: MailStatus, steps: list[Step], needs: list[Matter]) -> str:
         return "Three steps make this a help desk."
     if mail.hold or not mail.worker_is_running or mail.is_late:
         return "Mail does not leave as it should."
+    if mail.silence:
+        return "Mail leaves, and nobody learns what becomes of it."
+    if mail.guard and not mail.guard.open_until:
+        return "Notices wait, because too much mail bounces or is called spam."
     if needs:
         count = len(needs)
         return f"Everything runs; {count} thing{pluralize(count, ' needs,s need')} you."

@@ -129,7 +129,7 @@ def _call_unknown(message_ids: Sequence[int]) -> None:
         return
     problem = problem_for("worker_stopped")
     lost = OutboxMessage.objects.filter(pk__in=message_ids, state=State.SENDING)
-    doubted = lost.exclude(kind__in=alerts.KINDS).count()
+    doubted = lost.exclude(kind__in=alerts.WITHOUT_ALERT).count()
     lost.update(
         state=State.UNKNOWN,
         reason_code=problem.code,

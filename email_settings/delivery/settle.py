@@ -206,7 +206,7 @@ def settle(outcomes: Sequence[Outcome]) -> None:
     alerts.mails_in_doubt(
         sum(
             verdict.state == State.UNKNOWN
-            and outcome.claim.message.kind not in alerts.KINDS
+            and outcome.claim.message.kind not in alerts.WITHOUT_ALERT
             for outcome, verdict in judged
         )
     )

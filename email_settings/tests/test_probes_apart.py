@@ -1,14 +1,17 @@
 """Mail to the simulator of Amazon SES is nobody's mail: not in figures, nor alarming."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from email_settings.models import Fate, OutboxMessage, SesSettings
+from email_settings import alerts
+from email_settings.delivery import recovery
+from email_settings.models import Brand, Fate, OutboxMessage, SesSettings
 from email_settings.quota import Quota
 from email_settings.status import MailStatus
-from email_settings.tests.builders import make_message, make_settings
+from email_settings.tests.builders import make_claim, make_message, make_settings
 from email_settings.traffic import Traffic
 from email_settings.verdicts import verdict_on, verdict_on_test
 
@@ -85,3 +88,16 @@ def test_a_bounce_of_a_person_still_alarms() -> None:
     verdict = verdict_on(message, MailStatus())
     assert verdict
     assert verdict.tone == "bad"
+
+
+@PROBES
+def test_doubt_about_a_probe_is_told_to_nobody(
+    kind: str, brand: Brand, admin: Any
+) -> None:
+    assert kind in alerts.WITHOUT_ALERT
+    claimed = make_claim(left(kind, state=State.QUEUED), make_settings())
+    OutboxMessage.objects.update(lease_until=timezone.now() - timedelta(minutes=5))
+    recovery.call_unknown_what_lost_its_lease()
+    claimed.message.refresh_from_db()
+    assert claimed.message.state == State.UNKNOWN
+    assert not OutboxMessage.objects.filter(kind=alerts.IN_DOUBT).exists()

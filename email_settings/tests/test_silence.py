@@ -180,6 +180,35 @@ def test_queue_that_may_not_be_read() -> None:
     assert what.kind is Kind.PROBLEM
 
 
+def by_webhook(**values: Any) -> None:
+    SesSettings.objects.update(
+        is_webhook_on=True, event_topic_arn="arn:aws:sns:eu-west-1:123456789012:events"
+    )
+    feed(
+        webhook_topic_arn="arn:aws:sns:eu-west-1:123456789012:events",
+        webhook_confirmed_at=timezone.now() - timedelta(days=1),
+        **values,
+    )
+
+
+def test_what_the_webhook_brings_need_not_be_read_from_the_queue() -> None:
+    by_webhook(asked_at=timezone.now() - HOUR)
+    worker()
+    assert found() is None
+
+
+def test_webhook_that_brings_nothing_has_causes_of_its_own() -> None:
+    SesSettings.objects.update(event_queue_url="")
+    by_webhook(queue_url="")
+    for _ in range(3):
+        send()
+    what = found()
+    assert what
+    causes = what.causes(SesSettings.load())
+    assert "subscription of the webhook" in causes[0]
+    assert not any("queue" in cause for cause in causes)
+
+
 # Telling
 
 
@@ -193,7 +222,7 @@ def test_admins_are_told_once_an_episode() -> None:
     assert what.count == 4
     (mail,) = told()
     assert "3 mails left, and no event about any came." in mail.text_body
-    causes = ["access policy of the queue", "is switched off", "Another program"]
+    causes = ["access policy of the queue", "Another program", "is switched off"]
     places = [mail.text_body.index(cause) for cause in causes]
     assert places == sorted(places)
     feed(last_event_at=timezone.now())

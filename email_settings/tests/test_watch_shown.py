@@ -172,6 +172,7 @@ def test_held_notice_says_what_it_waits_for(panel: Client) -> None:
     shown = text(panel, reverse("email_settings:message-detail", args=[message.uid]))
     assert "when less mail bounces, or when an admin says so" in shown
     assert "AWS stops an account for that." in shown
+    assert "Retry" not in shown.partition("<main")[2]  # it would only be held again
 
 
 # Silence and the canary
