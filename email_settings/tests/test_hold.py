@@ -163,7 +163,13 @@ def test_hold_that_began_meanwhile_is_not_ended(
 
 @pytest.mark.parametrize(
     "reason_code",
-    ["rehearsal", "stopped_by_hand", "quota_reserve", "recipient_not_verified"],
+    [
+        "rehearsal",
+        "stopped_by_hand",
+        "quota_reserve",
+        "reputation_guard",
+        "recipient_not_verified",
+    ],
 )
 def test_what_waits_for_something_else_is_no_probe_and_not_freed_with_the_account(
     reason_code: str,

@@ -13,6 +13,7 @@ from email_settings.models import (
     DeliveryAttempt,
     DeliveryEvent,
     EventFeed,
+    MailWatch,
     OutboxMessage,
     SesSettings,
 )
@@ -904,6 +905,17 @@ def _leave_out_bounces(live: LiveAccount) -> None:
 
 def _send_elsewhere(live: LiveAccount) -> None:
     live.region.sets[SET].destinations[SET].topic_arn = f"{TOPIC}-other"
+
+
+def test_events_line_says_that_mail_leaves_and_no_news_comes(live: LiveAccount) -> None:
+    connect(live)
+    MailWatch.load()
+    MailWatch.objects.update(
+        silence="unheard", silent_since=timezone.now(), silent_count=27
+    )
+    found = live.look("events")
+    assert (found.state, found.said) == (WRONG, "No news")
+    assert "27 mails left" in found.evidence
 
 
 def test_events_that_are_not_connected_say_what_that_means(live: LiveAccount) -> None:

@@ -239,6 +239,15 @@ def test_notices_stay_where_they_are_until_the_rate_is_well_below() -> None:
     assert notice.state == State.SENT
 
 
+@pytest.mark.usefixtures("bad")
+def test_what_is_held_does_not_go_round_in_circles() -> None:
+    sender = look()
+    make_message()
+    run(FakeGateway())
+    now = timezone.now() + HOUR
+    assert hold.release_what_may_go(sender, None, waiting_since=now) == 0
+
+
 def test_one_bounce_of_ten_mails_holds_nothing() -> None:
     make_settings()
     sent(9)

@@ -27,6 +27,7 @@ from email_settings.models import (
     EventFeed,
     Fate,
     KeyRotation,
+    MailWatch,
     OutboxMessage,
     SesSettings,
     Suppression,
@@ -105,7 +106,14 @@ def desk(
         held_since=timezone.now() - timedelta(minutes=20),
         configuration_set="ticketflow-ses",
         event_queue_url="https://sqs.eu-west-2.amazonaws.com/123456789012/events",
+        guarded_since=timezone.now() - timedelta(hours=1),
     )
+    watch = MailWatch.load()
+    watch.mails, watch.bounced, watch.complained = 2000, 170, 4
+    watch.counted_since = watch.counted_at = timezone.now() - timedelta(minutes=3)
+    watch.enforcement = "PROBATION"
+    watch.silence, watch.silent_since, watch.silent_count = "unheard", timezone.now(), 9
+    watch.save()
     WorkerHeartbeat.objects.create(name="web-1")
     change = email_change.ask(actor=requester, new_email="hannah@new.example")
     bar_addresses(requester, agent, invitation)
@@ -312,6 +320,7 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("admin", path("email_settings:message-list")),
     ("admin", path("email_settings:message-list", query="?fate=bounced")),
     ("admin", path("email_settings:message-list", query="?state=held")),
+    ("admin", path("email_settings:notices-release")),
     ("admin", path("email_settings:message-detail", message("sent"))),
     ("admin", path("email_settings:message-detail", message("failed"))),
     ("admin", path("email_settings:message-detail", message("held"))),
