@@ -61,8 +61,9 @@ def _read(pk: int, installation: UUID) -> bool:
     event = unreadable().select_for_update(skip_locked=True).filter(pk=pk).first()
     if event is None or is_cut(event) or parse.read(event.raw).why_unreadable:
         return False
-    # What can't be kept comes back as the same row, which is there already.
     if store.store([event.raw], installation=installation).unreadable:
+        # It could not be kept, and was set aside anew: what is there already is enough.
+        transaction.set_rollback(True)
         return False
     event.delete()
     return True

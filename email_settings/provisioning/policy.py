@@ -60,7 +60,8 @@ FEATURES: dict[Feature, About] = {
     Feature.WEBHOOK: About(
         "Delivery events by webhook",
         "Lets Amazon SNS post events to TicketFlow besides the queue, or instead of it. "
-        "Needs a public https address.",
+        "Needs a public https address. Switch the webhook on under Delivery events first: "
+        "only then is the question of Amazon SNS answered.",
         ("sns:ConfirmSubscription",),
         is_usual=False,
     ),

@@ -410,8 +410,15 @@ class Account:
     def publish(self, topic: Topic, text: str, *, at: datetime | None = None) -> None:
         """Bring a text to all who subscribed to the topic, now or at that time."""
         with self.lock:
-            self.on_the_way.append((at or self.now(), topic, text))
+            due = at or self.now()
+            self.on_the_way.append((due, topic, text))
             self.bring()
+            # Whoever reads a queue has it brought; who is posted to asks for nothing.
+            wait = (due - self.now()).total_seconds()
+            if wait > 0 and any(one.is_posted for one in topic.subscriptions):
+                timer = threading.Timer(wait + 0.01, self.bring)
+                timer.daemon = True
+                timer.start()
 
     def bring(self) -> None:
         """Put what is due into the queues."""

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+from pytest_django.fixtures import Settings
 
 from email_settings.models import SesSettings
 from email_settings.provisioning import cloudformation
@@ -109,6 +110,21 @@ def test_events_come_by_a_topic_with_sha256_to_a_queue_that_loses_nothing() -> N
     assert queue["RedrivePolicy"]["maxReceiveCount"] == 5
     # Amazon SES tries to publish at once
     assert "TopicPolicy" in resources["EventDestination"]["DependsOn"]
+
+
+def test_webhook_is_subscribed_where_it_can_be_posted_to(settings: Settings) -> None:
+    chosen = (Feature.EVENTS, Feature.WEBHOOK)
+    settings.SITE_URL = "http://127.0.0.1:8000"
+    assert "Webhook" not in parsed(*chosen)["Resources"]
+    settings.SITE_URL = "https://help.larkfield.example"
+    assert "Webhook" not in parsed(Feature.EVENTS)["Resources"]
+    assert "Webhook" not in parsed(Feature.WEBHOOK)["Resources"]
+    made = parsed(*chosen)["Resources"]["Webhook"]["Properties"]
+    assert made["Endpoint"] == "https://help.larkfield.example/webhooks/ses/"
+    assert made["Protocol"] == "https"
+    assert made["DeliveryPolicy"]["healthyRetryPolicy"]["numRetries"] >= 20
+    assert "RawMessageDelivery" not in made
+    assert findings(template(chosen, sender())) == []
 
 
 def test_only_our_set_publishes_and_only_our_topic_delivers() -> None:

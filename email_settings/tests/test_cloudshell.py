@@ -233,3 +233,20 @@ def test_what_is_connected_is_brought_up_to_date() -> None:
     assert "create-topic --name helpdesk-topic " in text
     # in its own policy, its dead letters, the subscription and the user's policy
     assert text.count(":helpdesk-mail") == 4
+
+
+def test_webhook_is_asked_to_confirm(shell: Shell, settings: Any) -> None:
+    settings.SITE_URL = "https://help.larkfield.example"
+    done = shell.run(written([Feature.EVENTS, Feature.WEBHOOK]))
+    assert "The topic asks the webhook to confirm." in done.stdout
+    [topic] = shell.account.region("eu-west-1").topics.values()
+    found = {one.protocol: one for one in topic.subscriptions}
+    assert set(found) == {"sqs", "https"}
+    assert found["https"].endpoint == "https://help.larkfield.example/webhooks/ses/"
+    assert not found["https"].is_confirmed
+    assert topic.signature_version == "2"
+
+
+def test_without_https_the_script_asks_no_webhook(settings: Any) -> None:
+    settings.SITE_URL = "http://127.0.0.1:8000"
+    assert "webhook" not in written([Feature.EVENTS, Feature.WEBHOOK])

@@ -163,6 +163,21 @@ def test_an_odd_sender_is_taken_literally(typed: str, written: str) -> None:
     assert statement["Resource"][0].endswith(f":identity/{written}")
 
 
+def test_webhook_may_confirm_at_one_topic_and_subscribe_nowhere() -> None:
+    topic = f"arn:aws:sns:eu-west-1:{ACCOUNT}:theirs"
+    assert statements(Feature.WEBHOOK, event_topic_arn=topic) == [
+        {
+            "Sid": "TicketFlowWebhook",
+            "Effect": "Allow",
+            "Action": ["sns:ConfirmSubscription"],
+            "Resource": topic,
+        }
+    ]
+    assert Feature.WEBHOOK not in USUAL
+    # That is for the one press of a button, or for a person.
+    assert "sns:Subscribe" not in as_text(policy(Feature, Place.of(sender())))
+
+
 @pytest.mark.parametrize("choice", EVERY_CHOICE)
 def test_every_choice_is_a_policy_that_fits(choice: tuple[Feature, ...]) -> None:
     row = sender(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -997,6 +998,62 @@ def test_events_that_come_need_no_right_to_read_the_set(live: LiveAccount) -> No
     found = live.look("events")
     assert (found.state, found.said) == (UNKNOWN, "No permission")
     assert '"ses:GetConfigurationSet"' in found.statement
+
+
+# The webhook, alone and besides
+
+
+def by_webhook(live: LiveAccount, *, has_queue: bool = False, **feed: Any) -> None:
+    """Connect events by a webhook that was confirmed and has brought one event."""
+    now = timezone.now()
+    told: dict[str, object] = {
+        "webhook_topic_arn": TOPIC,
+        "webhook_wanted_at": now,
+        "webhook_confirmed_at": now,
+    }
+    connect(live, **{**told, **feed})
+    if not has_queue:
+        settings(event_queue_url="")
+        EventFeed.objects.update(queue_url="", asked_at=None)
+
+
+@pytest.mark.parametrize(
+    ("feed", "state", "said"),
+    [
+        ({}, DONE, "Connected"),
+        ({"last_event_at": None}, TODO, "No event yet"),
+        ({"webhook_confirmed_at": None}, TODO, "Not confirmed"),
+        (
+            {"webhook_ended_at": datetime(2026, 1, 1, tzinfo=UTC)},
+            WRONG,
+            "Webhook ended",
+        ),
+        ({"webhook_problem": PROBLEM}, WRONG, "Webhook not confirmed"),
+        ({"webhook_topic_arn": "another"}, TODO, "Not connected"),
+    ],
+)
+def test_events_by_webhook_alone(
+    live: LiveAccount, feed: dict[str, Any], state: State, said: str
+) -> None:
+    by_webhook(live, **feed)
+    found = live.look("events")
+    assert (found.state, found.said) == (state, said)
+    assert "queue" not in found.evidence or state != DONE
+
+
+def test_webhook_makes_up_for_a_queue_that_is_not_read(live: LiveAccount) -> None:
+    by_webhook(live, has_queue=True, problem=PROBLEM)
+    found = live.look("events")
+    assert (found.state, found.said) == (TODO, "Queue not read")
+    assert "Events come by the webhook meanwhile." in found.evidence
+    assert found.statement == PROBLEM["statement"]
+
+
+def test_webhook_that_ended_beside_a_queue_is_told(live: LiveAccount) -> None:
+    by_webhook(live, has_queue=True, webhook_ended_at=timezone.now())
+    found = live.look("events")
+    assert found.state == DONE
+    assert "The webhook does not work besides" in found.evidence
 
 
 # The simulator

@@ -17,7 +17,7 @@ from email_settings.events import connect, replay, webhook
 from email_settings.events.connect import Connection
 from email_settings.events.replay import Outcome
 from email_settings.events.simulator import send_simulator_mails, why_no_trial
-from email_settings.events.status import feed_status
+from email_settings.events.status import FeedStatus, feed_status
 from email_settings.forms import PastedField, sentence
 from email_settings.models import DeliveryEvent, SesSettings
 from email_settings.provisioning import making
@@ -129,7 +129,8 @@ def events(request: HttpRequest) -> HttpResponse:
         feed = _feed(stored)
         if not feed["is_waiting"]:
             run.want(*LINES)  # what was waited for has come; nobody asks here again
-        return render(request, "email_settings/_events_feed.html", feed)
+        context = feed | {"is_fragment": True}
+        return render(request, "email_settings/_events_feed.html", context)
     return _page(request, stored, EventsForm(stored=stored))
 
 
@@ -219,17 +220,11 @@ def page_of_events(
 ) -> HttpResponse:
     """Answer with the page; `refusal` is why a button could not do all it should."""
     shown = replay.unreadable().order_by("-received_at", "-pk")[:UNREADABLE_SHOWN]
-    why_no_webhook, how = webhook.why_no_webhook(stored)
     context = {
         "form": form or EventsForm(stored=stored),
         "names": Names.of(stored),
         "unreadable": [Unreadable(event, replay.is_cut(event)) for event in shown],
         "again_count": min(replay.unreadable().count(), replay.MOST_AT_ONCE),
-        "webhook_endpoint": webhook.endpoint(),
-        "webhook_protocol": webhook.protocol().upper(),
-        "webhook_refusal": why_no_webhook,
-        "webhook_fix": how,
-        "delivery_policy": json.dumps(making.DELIVERY_POLICY, indent=2),
         "refusal": refusal,
         **_feed(stored),
     }
@@ -237,19 +232,32 @@ def page_of_events(
 
 
 def _feed(stored: SesSettings) -> dict[str, Any]:
+    """Return what the page asks for again while something is under way."""
     status = feed_status(stored)
     now = timezone.now()
+    has_run_out = status.webhook.has_run_out(now)
+    is_tried = any(t.message and not t.seen_at for t in status.trials.values())
     return {
         "stored": stored,
         "feed": status,
         "is_connected": status.is_connected,
+        "is_by_queue": status.has_queue or not status.webhook.is_on,
         "is_silent": status.is_silent(now),
-        "webhook": status.webhook,
-        "has_run_out": status.webhook.has_run_out(now),
-        "is_waiting": (
-            status.webhook.is_pending and not status.webhook.has_run_out(now)
-        )
-        or any(trial.message and not trial.seen_at for trial in status.trials.values()),
+        "is_waiting": is_tried or (status.webhook.is_pending and not has_run_out),
         "trial_refusal": why_no_trial(stored),
         "canary": canary_of(stored),
+        "has_run_out": has_run_out,
+        **_webhook(stored, status),
+    }
+
+
+def _webhook(stored: SesSettings, status: FeedStatus) -> dict[str, Any]:
+    refusal, fix = webhook.why_no_webhook(stored)
+    return {
+        "webhook": status.webhook,
+        "webhook_endpoint": webhook.endpoint(),
+        "webhook_protocol": webhook.protocol().upper(),
+        "webhook_refusal": refusal,
+        "webhook_fix": fix,
+        "delivery_policy": json.dumps(making.DELIVERY_POLICY, indent=2),
     }
