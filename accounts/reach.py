@@ -124,6 +124,11 @@ class Delivery:
         return self.message.state
 
     @property
+    def is_moving(self) -> bool:
+        """Whether it is likely to stand otherwise in a moment."""
+        return self.state in {State.QUEUED, State.SENDING, State.SENT}
+
+    @property
     def for_the_person(self) -> str:
         """Where it is, without the words of the trade."""
         return WHERE_IT_IS[self.state]
