@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tickets.fares import TROUBLES, Trouble, fares, why
+from email_settings.querysets import CAPTURED
+from tickets.fares import DELAYED, TROUBLES, Trouble, fares, why
 from tickets.models import Comment, Notification
 from tickets.notifications import LOST
 
+# What goes as it should, the best first; troubles come behind, in their own order.
+ORDER = ("delivered", "sent", "sending", "queued", CAPTURED, DELAYED, "cancelled")
 # So many people are named, however many there are.
 NAMED = 3
 # So many reasons are told of those who fare alike; behind that they are one heap.
@@ -57,17 +60,23 @@ class DeliveryMark:
         return self.people[:NAMED]
 
     @property
-    def who(self) -> str:
-        """The first few by name, and how many others there are."""
-        return and_others([one.who for one in self.people])
+    def others(self) -> str:
+        """How many there are besides the named ones: "4 others", "" for none."""
+        return how_many_others(len(self.people) - NAMED)
 
 
 def and_others(names: Sequence[str], named: int = NAMED) -> str:
     """Return the first few names and the number of others: "Maya, Jonas and 4 others"."""
-    shown, rest = names[:named], len(names) - named
-    if rest <= 0:
-        return ", ".join(shown)
-    return f"{', '.join(shown)} and {rest:,} other{'' if rest == 1 else 's'}"
+    shown = ", ".join(names[:named])
+    others = how_many_others(len(names) - named)
+    return f"{shown} and {others}" if others else shown
+
+
+def how_many_others(count: int) -> str:
+    """Return "4 others", "" for none."""
+    if count <= 0:
+        return ""
+    return f"{count:,} other{'' if count == 1 else 's'}"
 
 
 def marks_of(comments: Iterable[Comment]) -> dict[int, list[DeliveryMark]]:
@@ -98,7 +107,7 @@ def grouped(people: Iterable[Told]) -> list[DeliveryMark]:
         heaps[fares(one)][why(one)].append(one)
     return [
         DeliveryMark(state, reason, alike)
-        for state in sorted(heaps, key=lambda state: (state in TROUBLES, state))
+        for state in (*ORDER, *TROUBLES)
         for reason, alike in _few(heaps[state]).items()
     ]
 

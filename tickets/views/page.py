@@ -11,12 +11,15 @@ from accounts.models import User
 from tickets import transitions
 from tickets.context_processors import Sidebar
 from tickets.forms import PropertiesForm, ReplyForm, RequesterReplyForm, WatcherForm
+from tickets.marks import and_others
 from tickets.models import Comment, Ticket, Watcher
 from tickets.timeline import timeline_for
 from tickets.unreachable import gap_of
 from tickets.views.http import AuthenticatedRequest
 
 OTHER_TICKETS = 4
+# Above the composer so many watchers are named; all of them stand beside it.
+CC_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def _for_agents(
             queues=Sidebar.of(request).queues,
         ),
         "watchers": crowd.watchers,
+        "cc": and_others([str(one) for one in crowd.watchers], named=CC_NAMED),
         "gap": gap_of(ticket, crowd.watchers),
         "other_tickets": _other_tickets(ticket),
     }
