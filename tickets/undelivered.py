@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 200
 # Of one reply an agent is mailed once in this time, however its mails come back.
 TOLD_EVERY = timedelta(hours=1)
+# The page says before that an address gets no mail: of that, once in this time a ticket.
+FOREWARNED_EVERY = timedelta(days=1)
 # What makes people watch the list: the newest words did not arrive.
 PUBLIC_WORDS = ("public_reply", "ticket_received")
 LONGEST_EVENT = 160  # characters
@@ -175,7 +177,12 @@ def _mark(ticket: Ticket, comment: Comment, lost: Iterable[Notification]) -> Non
 def _mail(ticket: Ticket, comment: Comment, lost: Sequence[Notification]) -> None:
     """Tell the agent who wrote it, unless that was done a moment ago."""
     lost = [one for one in lost if one.outbox_message.kind == "public_reply"]
-    if not lost or _was_told_of(comment):
+    if not lost:
+        return
+    was_forewarned = all(
+        one.outbox_message.state == State.SUPPRESSED for one in lost
+    ) and _was_told(FOREWARNED_EVERY, ticket=ticket)
+    if was_forewarned or _was_told(TOLD_EVERY, comment=comment):
         return
     losses = _losses(lost)
     author = comment.author
@@ -193,11 +200,12 @@ def _mail(ticket: Ticket, comment: Comment, lost: Sequence[Notification]) -> Non
     )
 
 
-def _was_told_of(comment: Comment) -> bool:
+def _was_told(span: timedelta, **about: Ticket | Comment) -> bool:
+    """Whether an agent was mailed about the comment, or the ticket, in this time."""
     return Notification.objects.filter(
-        comment=comment,
+        **about,
         outbox_message__kind=LOST,
-        outbox_message__created_at__gt=timezone.now() - TOLD_EVERY,
+        outbox_message__created_at__gt=timezone.now() - span,
     ).exists()
 
 

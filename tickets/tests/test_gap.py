@@ -120,3 +120,14 @@ def test_requesters_are_not_told_of_others(
     text = page(client, ticket)
     assert watcher.email not in text
     assert "Daniel Whitlock gets no e-mail" not in text
+
+
+def test_a_requester_who_gets_none_is_promised_none(
+    client: Client, ticket: Ticket, requester: User
+) -> None:
+    client.force_login(requester)
+    assert "Every reply comes by e-mail" in page(client, ticket)
+    suppress(requester.email)
+    text = page(client, ticket)
+    assert "Every reply comes by e-mail" not in text
+    assert "We cannot e-mail you" in text

@@ -165,6 +165,28 @@ def test_after_a_while_the_agent_is_mailed_again(
     assert len(notices()) == 2
 
 
+@pytest.mark.parametrize(
+    ("way", "mails"), [("Suppressed", 1), ("Bounced", 2), ("Failed", 2)]
+)
+def test_what_the_page_said_before_is_mailed_once_a_day(
+    ticket: Ticket, requester: User, agent: User, reply: Comment, way: str, mails: int
+) -> None:
+    let_fare(mail_to(reply, requester), "Bounced")
+    tell_undelivered()
+    second = services.add_public_reply(actor=agent, number=ticket.number, body="Well?")
+    let_fare(mail_to(second, requester), way)
+    tell_undelivered()
+    assert len(notices()) == mails
+    assert len(events(ticket)) == 2
+    OutboxMessage.objects.filter(kind="reply_undelivered").update(
+        created_at=timezone.now() - undelivered.FOREWARNED_EVERY
+    )
+    third = services.add_public_reply(actor=agent, number=ticket.number, body="Well?")
+    let_fare(mail_to(third, requester), way)
+    tell_undelivered()
+    assert len(notices()) == mails + 1
+
+
 @pytest.mark.parametrize("change", [{"is_active": False}, {"role": Role.REQUESTER}])
 def test_when_the_author_has_gone_the_assignee_is_told(
     ticket: Ticket,
