@@ -173,14 +173,16 @@ def _verdict_on_fate(fate: Fate, message: OutboxMessage) -> Verdict:
     tone, icon, title, advice = FATES_THAT_MATTER[fate]
     text = f"{message.fate_detail} {advice}".strip()
     is_listed = fate in {Fate.BOUNCED, Fate.COMPLAINED}
-    link = _to_the_address(message) if is_listed else {}
+    link = _to_the_address(message, "About this address") if is_listed else {}
     return Verdict(tone, icon, title, text, **link)
 
 
-def _to_the_address(message: OutboxMessage) -> dict[str, str]:
+def _to_the_address(
+    message: OutboxMessage, label: str = "Why this address gets no mail"
+) -> dict[str, str]:
     url = reverse("email_settings:suppression-find")
     return {
-        "button_label": "Why this address gets no mail",
+        "button_label": label,
         "button_url": f"{url}?{urlencode({'address': message.recipient})}",
     }
 

@@ -1,5 +1,6 @@
 """axe-core finds nothing on any page: wide and narrow, light and dark, menus open or shut."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +22,8 @@ from accounts.models import (
     User,
 )
 from email_settings.models import (
+    AwsRelease,
+    AwsSuppression,
     Brand,
     DeliveryAttempt,
     DeliveryEvent,
@@ -31,6 +34,7 @@ from email_settings.models import (
     OutboxMessage,
     SesSettings,
     Suppression,
+    SuppressionSync,
     WorkerHeartbeat,
 )
 from email_settings.rotation import machine, words
@@ -267,6 +271,56 @@ def voided_link(desk: Desk) -> str:
     return email_change.link_for(old).removeprefix(settings.SITE_URL)
 
 
+def suppressed(desk: Desk) -> int:
+    """The entry of an address that complained and AWS would not release."""
+    now = timezone.now()
+    address = desk.messages["sent"].recipient
+    SuppressionSync.objects.get_or_create(pk=1, defaults={"synced_at": now})
+    AwsSuppression.objects.get_or_create(
+        address=address,
+        address_lower=address,
+        defaults={"reason": "COMPLAINT", "listed_at": now, "seen_in": uuid.uuid4()},
+    )
+    AwsRelease.objects.get_or_create(
+        address_lower=address,
+        defaults={
+            "address": address,
+            "outcome": "failed",
+            "done_at": now,
+            "problem": EventFeed.objects.get().problem,
+        },
+    )
+    entry, _ = Suppression.objects.get_or_create(
+        address_lower=address,
+        defaults={
+            "address": address,
+            "reason": "complained",
+            "detail": "The recipient marked it as spam.",
+            "message": desk.messages["sent"],
+        },
+    )
+    return entry.pk
+
+
+def suppression_list(query: str) -> Callable[[Desk], str]:
+    def of(desk: Desk) -> str:
+        suppressed(desk)
+        Suppression.objects.get_or_create(
+            address="full@larkfield.example",
+            address_lower="full@larkfield.example",
+            reason="failing",
+            held_until=timezone.now() + timedelta(days=1),
+        )
+        AwsSuppression.objects.get_or_create(
+            address="Only@larkfield.example",
+            address_lower="only@larkfield.example",
+            defaults={"reason": "BOUNCE", "seen_in": uuid.uuid4()},
+        )
+        return reverse("email_settings:suppression-list") + query
+
+    return of
+
+
 PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     # before one is in
     ("nobody", path("account_login")),
@@ -324,6 +378,15 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("admin", path("email_settings:message-detail", message("sent"))),
     ("admin", path("email_settings:message-detail", message("failed"))),
     ("admin", path("email_settings:message-detail", message("held"))),
+    # addresses that get no mail
+    ("admin", path("email_settings:suppression-list")),
+    ("admin", suppression_list("")),
+    ("admin", suppression_list("?show=held")),
+    ("admin", suppression_list("?show=aws")),
+    ("admin", path("email_settings:suppression-detail", suppressed)),
+    ("admin", path("email_settings:suppression-release", suppressed)),
+    ("admin", path("email_settings:suppression-add")),
+    ("admin", path("email_settings:suppression-import")),
     # questions before something is done about mail
     ("admin", path("email_settings:mail-hold")),
     ("admin", path("email_settings:message-retry-all")),
