@@ -43,7 +43,7 @@ from ticketflow.tests.browser.conftest import Axe, SignIn
 from tickets import services as tickets
 from tickets.models import Queue, Ticket
 from tickets.tests.builders import make_file, make_ticket
-from tickets.tests.lost_mail import let_fare, mail_to, suppress
+from tickets.tests.lost_mail import let_fare, mail_to
 from tickets.undelivered import tell_undelivered
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -95,7 +95,6 @@ def desk(
         actor=agent, number=ticket.pk, body="Which client?", then_status="pending"
     )
     let_fare(mail_to(reply, requester), "Bounced")
-    suppress(requester.email)
     tell_undelivered()
     services.deactivate_user(actor=admin, user_id=outsider.pk)
     [invitation] = services.invite_users(
@@ -309,7 +308,7 @@ def suppression_list(query: str) -> Callable[[Desk], str]:
             address="full@larkfield.example",
             address_lower="full@larkfield.example",
             reason="failing",
-            held_until=timezone.now() + timedelta(days=1),
+            defaults={"held_until": timezone.now() + timedelta(days=1)},
         )
         AwsSuppression.objects.get_or_create(
             address="Only@larkfield.example",
