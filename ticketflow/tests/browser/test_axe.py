@@ -140,12 +140,14 @@ def bar_addresses(held: User, complained: User, invitation: Invitation) -> None:
         (complained.email, Suppression.Reason.COMPLAINED, None),
         (invitation.email, Suppression.Reason.BOUNCED, None),
     ]:
-        Suppression.objects.create(
-            address=address,
+        Suppression.objects.update_or_create(
             address_lower=address,
-            reason=reason,
-            held_until=until,
-            detail="The mailbox is full.\nsmtp; 452 4.2.2 over quota",
+            defaults={
+                "address": address,
+                "reason": reason,
+                "held_until": until,
+                "detail": "The mailbox is full.\nsmtp; 452 4.2.2 over quota",
+            },
         )
 
 
