@@ -5,12 +5,14 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.db.models.functions import Greatest
+from django.db.models.functions import Greatest, Length
 
 from email_settings.events import parse, store
 from email_settings.models import DeliveryEvent, EventFeed, SesSettings
 
-# In one press of the button, so that nobody waits long.
+# In one press of the button, so that nobody waits long: so many are looked at, which is
+# quick, and so many kept.
+MOST_LOOKED_AT = 1_000
 MOST_AT_ONCE = 100
 
 
@@ -29,6 +31,11 @@ def unreadable() -> QuerySet[DeliveryEvent]:
     )
 
 
+def readable() -> QuerySet[DeliveryEvent]:
+    """Return what may be read again, because all of it was kept."""
+    return unreadable().annotate(size=Length("raw")).filter(size__lt=parse.LONGEST_RAW)
+
+
 def is_cut(event: DeliveryEvent) -> bool:
     """Whether only the beginning was kept, which can't be read ever."""
     return len(event.raw) >= parse.LONGEST_RAW
@@ -40,9 +47,11 @@ def read_again(event_id: int) -> Outcome:
 
 
 def read_all_again() -> Outcome:
-    """Read the newest once more, up to MOST_AT_ONCE."""
-    events = unreadable().order_by("-received_at", "-pk").only("pk", "raw")
-    return _read_all([event.pk for event in events[:MOST_AT_ONCE] if not is_cut(event)])
+    """Read them once more, the newest first, until MOST_AT_ONCE could be read."""
+    newest = readable().order_by("-received_at", "-pk").values_list("pk", "raw")
+    found = list(newest[:MOST_LOOKED_AT])
+    known = [pk for pk, raw in found if not parse.read(raw).why_unreadable]
+    return Outcome(_read_all(known[:MOST_AT_ONCE]).read, len(found))
 
 
 def _read_all(pks: list[int]) -> Outcome:

@@ -87,8 +87,18 @@ def test_one_press_reads_a_bounded_number(
     monkeypatch.setattr(replay, "MOST_AT_ONCE", 3)
     take_in(*(body(said.bounce(said.mail(messageId=f"0102-{n}"))) for n in range(5)))
     blind()
-    assert read_all_again() == replay.Outcome(3, 3)
+    assert read_all_again() == replay.Outcome(3, 5)
     assert read_all_again() == replay.Outcome(2, 2)
+
+
+def test_what_can_never_be_read_stands_in_no_way_of_what_is_older(
+    monkeypatch: pytest.MonkeyPatch, blind: Any
+) -> None:
+    make_settings()
+    monkeypatch.setattr(replay, "MOST_AT_ONCE", 1)
+    take_in(body(said.bounce()), "one", "two", "x" * (parse.LONGEST_RAW + 1))
+    blind()
+    assert read_all_again() == replay.Outcome(1, 3)
 
 
 def test_one_that_cannot_be_kept_stays(

@@ -224,7 +224,7 @@ def page_of_events(
         "form": form or EventsForm(stored=stored),
         "names": Names.of(stored),
         "unreadable": [Unreadable(event, replay.is_cut(event)) for event in shown],
-        "again_count": min(replay.unreadable().count(), replay.MOST_AT_ONCE),
+        "again_count": replay.readable()[: replay.MOST_LOOKED_AT].count(),
         "refusal": refusal,
         **_feed(stored),
     }

@@ -109,6 +109,7 @@ def desk(
         held_since=timezone.now() - timedelta(minutes=20),
         configuration_set="ticketflow-ses",
         event_queue_url="https://sqs.eu-west-2.amazonaws.com/123456789012/events",
+        event_topic_arn="arn:aws:sns:eu-west-2:123456789012:events",
         guarded_since=timezone.now() - timedelta(hours=1),
     )
     watch = MailWatch.load()
@@ -232,6 +233,20 @@ def tell_of_events(sent: OutboxMessage) -> None:
             "statement": '{"Effect": "Allow", "Action": ["sqs:ReceiveMessage"]}',
         },
         problem_since=now,
+        webhook_topic_arn="arn:aws:sns:eu-west-2:123456789012:events",
+        webhook_wanted_at=now,
+        webhook_posted_at=now,
+        webhook_refused_count=3,
+        webhook_refused_at=now,
+        webhook_refusal="The signature does not fit.",
+        webhook_problem={
+            "code": "AuthorizationError",
+            "title": "The webhook could not be confirmed.",
+            "why": "The access key may not do this (sns:ConfirmSubscription).",
+            "fix": "Add the statement below to the policy of the IAM user or role.",
+            "words": "AuthorizationError: not authorized",
+            "statement": '{"Effect": "Allow", "Action": ["sns:ConfirmSubscription"]}',
+        },
     )
 
 
