@@ -8,4 +8,4 @@ from tickets import undelivered
 @shared_task(name="tickets.tell_undelivered", acks_late=False)
 def tell_undelivered() -> None:
     """Tell agents of mail that did not arrive."""
-    undelivered.tell_undelivered()
+    undelivered.tell_for_a_while()

@@ -23,8 +23,10 @@ from tickets.telling import tell
 
 logger = logging.getLogger(__name__)
 
-# Messages in one transaction; the next run, some seconds later, goes on.
+# Messages in one transaction, and transactions in one run; the next run, some seconds
+# later, goes on.
 AT_ONCE = 200
+STEPS = 20
 # Of one reply an agent is mailed once in this time, however its mails come back.
 TOLD_EVERY = timedelta(hours=1)
 # The page says before that an address gets no mail: of that, once in this time a ticket.
@@ -53,6 +55,13 @@ class Loss:
     def who_with_address(self) -> str:
         """The same with addresses: who reads it may see what is wrong with one."""
         return and_others([f"{person} ({person.email})" for person in self.people])
+
+
+def tell_for_a_while() -> None:
+    """Tell of all there is, as far as one run goes."""
+    for _ in range(STEPS):
+        if tell_undelivered() < AT_ONCE:
+            return
 
 
 def tell_undelivered() -> int:

@@ -16,7 +16,7 @@ from conftest import make_user
 from email_settings.delivery import by_hand
 from email_settings.models import Fate, OutboxMessage
 from email_settings.undelivered import is_any_untold, take_untold
-from tickets import services, undelivered
+from tickets import services, tasks, undelivered
 from tickets.models import Comment, Notification, Queue, Ticket, TicketEvent
 from tickets.tests.builders import make_ticket
 from tickets.tests.lost_mail import LOST, WAYS, let_fare, mail_to
@@ -349,6 +349,17 @@ def test_what_is_wrong_with_one_ticket_keeps_no_other_waiting(
         tell_undelivered()
     assert events(other)
     assert f"could not be told of #{ticket.pk}" in caplog.text
+    assert not is_any_untold()
+
+
+def test_one_run_tells_of_many_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undelivered, "AT_ONCE", 2)
+    monkeypatch.setattr(undelivered, "STEPS", 3)
+    for _ in range(7):
+        OutboxMessage.objects.create(kind="x", recipient="a@x.example", state="failed")
+    tasks.tell_undelivered()
+    assert OutboxMessage.objects.filter(undelivered_told_at=None).count() == 1
+    tasks.tell_undelivered()
     assert not is_any_untold()
 
 
