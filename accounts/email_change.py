@@ -18,7 +18,7 @@ from accounts.errors import (
 )
 from accounts.models import EmailChange, Invitation, User
 from accounts.services import AUTOMATIC_HEADERS, audit, end_sessions
-from accounts.tokens import cancel_email_changes
+from accounts.tokens import cancel_email_change
 from email_settings import outbox
 from email_settings.models import Lane, OutboxMessage
 from email_settings.status import MailStatus
@@ -42,7 +42,7 @@ def ask(*, actor: User, new_email: str) -> EmailChange:
     _refuse_same(person, new_email)
     _refuse_barred(new_email)
     _refuse_too_many(person)
-    cancel_email_changes(person)
+    cancel_email_change(person)
     now = timezone.now()
     change = EmailChange.objects.create(
         person=person,
@@ -74,7 +74,7 @@ def resend(*, actor: User) -> EmailChange:
 @transaction.atomic
 def cancel(*, actor: User) -> bool:
     """Keep the address; the link is void. False when there was nothing to cancel."""
-    return cancel_email_changes(actor) > 0
+    return cancel_email_change(actor)
 
 
 @transaction.atomic
@@ -114,7 +114,7 @@ def change_for(*, actor: User, user_id: int, new_email: str) -> EmailChange:
     """
     person = access.get_person_to_manage(actor, user_id)
     refuse_for(actor=actor, person=person, new_email=new_email)
-    cancel_email_changes(person)
+    cancel_email_change(person)
     now = timezone.now()
     change = EmailChange.objects.create(
         person=person,
@@ -232,8 +232,11 @@ def _move(person: User, change: EmailChange) -> None:
 
 def _void_invitations(change: EmailChange) -> None:
     pending = Invitation.objects.pending().filter(email=change.new_email)
-    void_links(OutboxMessage.objects.filter(pk__in=pending.values("outbox_message")))
-    if pending.update(revoked_at=timezone.now()):
+    # The row before its mail, as whoever accepts it does
+    if invitation := pending.select_for_update().first():
+        invitation.revoked_at = timezone.now()
+        invitation.save(update_fields=["revoked_at"])
+        void_links(OutboxMessage.objects.filter(pk__in=[invitation.outbox_message_id]))
         actor = change.asked_by or change.person
         audit(
             actor,

@@ -30,11 +30,17 @@ def void_mailed_links(person: User) -> None:
         kind=RESET, created_at__gt=timezone.now() - 2 * RESET_LINK
     )
     void_links(recent.filter(recipient=person.email))
-    cancel_email_changes(person)
+    cancel_email_change(person)
 
 
-def cancel_email_changes(person: User) -> int:
-    """Void the link to a new address that the person waits for; return how many there were."""
+def cancel_email_change(person: User) -> bool:
+    """Void the link to a new address that the person waits for; False when there is none."""
     pending = EmailChange.objects.pending().filter(person=person)
-    void_links(OutboxMessage.objects.filter(pk__in=pending.values("outbox_message")))
-    return pending.update(cancelled_at=timezone.now())
+    # The row before its mail, as whoever confirms it does
+    change = pending.select_for_update().first()
+    if change is None:
+        return False
+    change.cancelled_at = timezone.now()
+    change.save(update_fields=["cancelled_at"])
+    void_links(OutboxMessage.objects.filter(pk__in=[change.outbox_message_id]))
+    return True

@@ -699,6 +699,22 @@ class TestRaces:
         assert outcomes[1] in {"AddressError", "InvitationClosedError"}
         assert User.objects.filter(email=NEW).count() == 1
 
+    def test_confirming_and_cancelling_do_one_of_both(self) -> None:
+        person = User.objects.create_user(OLD, name="Hannah")
+        change = ask(person)
+        good = token(change)
+
+        outcomes = _race(
+            lambda: email_change.confirm(token=good),
+            lambda: email_change.cancel(actor=person),
+        )
+
+        person.refresh_from_db()
+        change.refresh_from_db()
+        is_confirmed = change.state == EmailChange.State.CONFIRMED
+        assert len(outcomes) == 2
+        assert person.email == (NEW if is_confirmed else OLD)
+
     def test_two_who_ask_at_once_leave_one_link(self) -> None:
         person = User.objects.create_user(OLD, name="Hannah")
 
