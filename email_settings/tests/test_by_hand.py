@@ -7,12 +7,20 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from email_settings import services
+from email_settings import services, undelivered
 from email_settings.delivery import by_hand, doubt
 from email_settings.delivery.by_hand import NotPossibleError, NotRetryableError
-from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
+from email_settings.models import (
+    DeliveryAttempt,
+    OutboxMessage,
+    SesSettings,
+    Suppression,
+)
 from email_settings.querysets import messages
+from email_settings.suppression import wishes
+from email_settings.suppression.exchange import NewEntry
 from email_settings.tests.builders import make_claim, make_message, make_settings
 from ticketflow.errors import DomainError
 
@@ -158,6 +166,61 @@ def test_link_that_works_no_more_is_not_sent_again(admin: AbstractBaseUser) -> N
         by_hand.resend(message.uid, actor=admin)
 
 
+def test_link_that_was_wiped_is_not_sent_again(admin: AbstractBaseUser) -> None:
+    message = put_in_doubt(is_secret=True, text_body="", html_body="")
+    with pytest.raises(NotRetryableError, match="a link that was wiped"):
+        by_hand.resend(message.uid, actor=admin)
+
+
+def test_link_works_no_longer_for_being_sent_again() -> None:
+    ends_at = timezone.now() + timedelta(minutes=5)
+    message = put("failed", is_secret=True, expires_at=ends_at)
+    by_hand.retry_message(message.uid)
+    assert fresh(message).expires_at == ends_at
+
+
+def test_only_the_last_try_tells_what_was_decided_after_it(
+    admin: AbstractBaseUser,
+) -> None:
+    message = put_in_doubt()
+    OutboxMessage.objects.filter(pk=message.pk).update(claims=2)
+    message.attempt_set.create(number=2, outcome=Result.UNKNOWN)
+    by_hand.resend(message.uid, actor=admin)
+    first, last = message.attempt_set.order_by("number")
+    assert first.error_detail == "Read"
+    assert last.error_detail == "Ewa Kowalska had it sent again."
+
+
+def test_retry_has_a_broken_account_tried_at_once() -> None:
+    make_settings()
+    later = timezone.now() + timedelta(minutes=10)
+    SesSettings.objects.update(hold_code="key_unknown", probe_at=later)
+    by_hand.retry_message(put("held", "key_unknown").uid)
+    probe_at = SesSettings.load().probe_at
+    assert probe_at is not None
+    assert probe_at <= timezone.now()
+
+
+def test_worker_hears_of_a_retry_when_it_is_saved(
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    message = put("failed")
+    nudges: list[str] = []
+    monkeypatch.setattr(by_hand, "nudge_worker", lambda: nudges.append("nudge"))
+    with django_capture_on_commit_callbacks(execute=True):
+        by_hand.retry_message(message.uid)
+        assert not nudges
+    assert nudges == ["nudge"]
+
+
+def test_what_fails_again_is_news_again() -> None:
+    message = put("failed", undelivered_told_at=timezone.now())
+    by_hand.retry_message(message.uid)
+    OutboxMessage.objects.filter(pk=message.pk).update(state=State.FAILED)
+    assert [found.pk for found in undelivered.take_untold()] == [message.pk]
+
+
 @pytest.mark.parametrize(
     "deed", [by_hand.cancel, by_hand.resend, by_hand.resolve_by_hand_sent]
 )
@@ -207,6 +270,31 @@ def test_failed_ones_are_retried_where_that_makes_sense(
     assert row.expires_at > timezone.now() + timedelta(days=2)
     assert fresh(wiped).state == State.FAILED
     assert fresh(doubted).state == State.UNKNOWN
+
+
+def test_after_a_release_only_suppressed_ones_are_sent_again(
+    admin: AbstractBaseUser,
+) -> None:
+    suppressed, failed = put("suppressed"), put("failed", "recipient_invalid")
+    assert by_hand.retry_suppressed(messages(), actor=admin).count == 1
+    assert fresh(suppressed).state == State.QUEUED
+    assert fresh(failed).state == State.FAILED
+
+
+def test_suppressed_one_is_not_sent_again_before_its_address_is_released(
+    admin: AbstractBaseUser,
+) -> None:
+    message = put("suppressed")
+    wishes.suppress(
+        [NewEntry(message.recipient, Suppression.Reason.BOUNCED)], actor=admin
+    )
+    with pytest.raises(
+        NotRetryableError, match=r"still gets no mail.*Release it first"
+    ):
+        by_hand.retry_message(message.uid)
+    wishes.release(message.recipient, actor=admin)
+    by_hand.retry_message(message.uid)
+    assert fresh(message).state == State.QUEUED
 
 
 @pytest.mark.parametrize(
