@@ -4,6 +4,7 @@ import itertools
 import random
 import threading
 import uuid
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from email_settings.models import (
     SesSettings,
     Suppression,
 )
+from email_settings.suppression import record
 from email_settings.suppression.exchange import NewEntry
 from email_settings.suppression.standing import Status, standing_of
 from email_settings.suppression.wishes import release, suppress
@@ -283,6 +285,17 @@ def test_what_a_person_added_stays_under_milder_reasons(admin: Any) -> None:
     assert how() == [(Reason.BY_HAND, True)]
     tell(bounce(message))
     assert how() == [(Reason.BY_HAND, False), (Reason.BOUNCED, True)]
+
+
+def test_import_that_was_faster_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, admin: Any
+) -> None:
+    message = sent()
+    suppress([NewEntry(HANNAH, Reason.IMPORTED)], actor=admin)
+    monkeypatch.setattr(record, "_entries_of", lambda addresses: defaultdict(list))
+    tell(bounce(message))
+    assert how() == [(Reason.IMPORTED, True)]
+    assert not DeliveryEvent.objects.filter(kind="unreadable").exists()
 
 
 def test_mail_that_arrives_costs_one_question() -> None:
