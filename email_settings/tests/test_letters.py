@@ -225,7 +225,9 @@ def test_hundred_times_the_same_post_is_one_letter_and_one_effect() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_workers_read_each_letter_once() -> None:
+def test_many_workers_read_each_letter_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     sender = switched_on()
     for number in range(30):
         arrives(notification(a_bounce(number)))
@@ -245,6 +247,7 @@ def test_many_workers_read_each_letter_once() -> None:
     for thread in threads:
         thread.join()
     assert sum(counts) == 30
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
     assert status(sender).event_count == 30
     assert DeliveryEvent.objects.count() == 30
 

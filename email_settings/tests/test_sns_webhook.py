@@ -342,6 +342,9 @@ TABLE: dict[str, Callable[[], Forged]] = {
     "URL with another port": lambda: with_url(f"{HOST}:8443{PEM}"),
     "URL with a query": lambda: with_url(f"{CERTIFICATE_URL}?a=b"),
     "URL with a fragment": lambda: with_url(f"{CERTIFICATE_URL}#a"),
+    "URL with another sign for a dot": lambda: with_url(
+        f"https://snsxeu-west-1.amazonaws.com{PEM}"
+    ),
     "URL with a dot at the host's end": lambda: with_url(f"{HOST}.{PEM}"),
     "URL with capitals": lambda: with_url(CERTIFICATE_URL.replace("sns", "SNS")),
     "URL with a backslash": lambda: with_url(f"{HOST}\\@evil.tld{PEM}"),
