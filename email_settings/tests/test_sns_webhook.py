@@ -186,9 +186,10 @@ def with_url(url: str) -> Forged:
     return Forged(signed(notification(SigningCertURL=url)), 403)
 
 
-def body_with(text: str) -> bytes:
+def beginning_with(text: str) -> Forged:
     """Return a good post, with that before its first key."""
-    return ("{" + text + json.dumps(good())[1:]).encode()
+    fields = good()
+    return Forged(fields, 400, body=("{" + text + json.dumps(fields)[1:]).encode())
 
 
 OTHER_TOPIC = TOPIC.replace("123456789012", "999999999999")
@@ -380,31 +381,30 @@ TABLE: dict[str, Callable[[], Forged]] = {
     "raw delivery": lambda: Forged(
         good(), 403, headers={"x-amz-sns-rawdelivery": "true"}
     ),
-    "a key twice": lambda: Forged(good(), 400, body=body_with('"Message": "x", ')),
-    "a key twice, spelt otherwise": lambda: Forged(
-        good(), 400, body=body_with('"\\u004dessage": "x", ')
-    ),
-    "a key twice inside": lambda: Forged(
-        good(), 400, body=body_with('"more": {"a": 1, "a": 2}, ')
-    ),
+    "a key twice": lambda: beginning_with('"Message": "x", '),
+    "a key twice, spelt otherwise": lambda: beginning_with('"\\u004dessage": "x", '),
+    "a key twice inside": lambda: beginning_with('"more": {"a": 1, "a": 2}, '),
     "empty": lambda: Forged(good(), 400, body=b""),
     "no JSON": lambda: Forged(good(), 400, body=b"Type=Notification"),
-    "a list": lambda: Forged(good(), 400, body=json.dumps([good()]).encode()),
+    "a list": lambda: _written(lambda text: b"[" + text + b"]"),
     "a text": lambda: Forged(good(), 400, body=b'"Notification"'),
-    "two objects": lambda: Forged(good(), 400, body=json.dumps(good()).encode() * 2),
+    "two objects": lambda: _written(lambda text: text * 2),
     "nested without end": lambda: Forged(good(), 400, body=b"[" * 100_000),
     "no UTF-8": lambda: Forged(good(), 400, body=b'{"Type": "\xff"}'),
-    "UTF-16": lambda: Forged(good(), 400, body=json.dumps(good()).encode("utf-16")),
-    "with a byte order mark": lambda: Forged(
-        good(), 400, body=b"\xef\xbb\xbf" + json.dumps(good()).encode()
-    ),
+    "UTF-16": lambda: _written(lambda text: text.decode().encode("utf-16")),
+    "with a byte order mark": lambda: _written(lambda text: b"\xef\xbb\xbf" + text),
     "a long number": lambda: Forged(good(), 400, body=b'{"a": ' + b"9" * 9_000 + b"}"),
-    "larger than 256 KB": lambda: Forged(
-        good(), 413, body=json.dumps(good()).encode() + b" " * 256 * 1024
+    "larger than 256 KB": lambda: _written(
+        lambda text: text + b" " * 256 * 1024, status=413
     ),
     "a message id that is too long": lambda: Forged(good(MessageId="0" * 101), 400),
     "a message id with a quote": lambda: Forged(good(MessageId="a'; --"), 400),
 }
+
+
+def _written(change: Callable[[bytes], bytes], *, status: int = 400) -> Forged:
+    fields = good()
+    return Forged(fields, status, body=change(json.dumps(fields).encode()))
 
 
 def _with_signature(change: Callable[[str], str]) -> Forged:
