@@ -260,11 +260,7 @@ TABLE: dict[str, Callable[[], Forged]] = {
         signed(notification(TopicArn=f"{TOPIC}-2")), 403
     ),
     # the signature
-    "version 1 called 2": lambda: Forged(
-        {**notification(), "Signature": signature(notification(), version="1")},
-        403,
-        fetches=1,
-    ),
+    "version 1 called 2": lambda: _signed_by(version="1"),
     "version 2 called 1": lambda: Forged(
         good() | {"SignatureVersion": "1"}, 403, fetches=1
     ),
@@ -274,11 +270,8 @@ TABLE: dict[str, Callable[[], Forged]] = {
     "signature of another message": lambda: Forged(
         good() | {"Signature": good(Message="x")["Signature"]}, 403, fetches=1
     ),
-    "signature of another key": lambda: Forged(
-        good()
-        | {"Signature": signature(good(), key=rsa.generate_private_key(65537, 2048))},
-        403,
-        fetches=1,
+    "signature of another key": lambda: _signed_by(
+        key=rsa.generate_private_key(65537, 2048)
     ),
     "signature empty": lambda: Forged(good() | {"Signature": ""}, 403, fetches=1),
     "signature zero": lambda: Forged(
@@ -405,6 +398,11 @@ TABLE: dict[str, Callable[[], Forged]] = {
 def _written(change: Callable[[bytes], bytes], *, status: int = 400) -> Forged:
     fields = good()
     return Forged(fields, status, body=change(json.dumps(fields).encode()))
+
+
+def _signed_by(**how: Any) -> Forged:
+    fields = notification()
+    return Forged({**fields, "Signature": signature(fields, **how)}, 403, fetches=1)
 
 
 def _with_signature(change: Callable[[str], str]) -> Forged:
