@@ -112,7 +112,9 @@ def test_the_guide_explains_every_problem() -> None:
 def test_the_guide_and_the_page_ask_for_the_same_rights() -> None:
     guide = (ROOT / "docs/ses-setup.md").read_text()
     block = guide.partition("```json")[2].partition("```")[0]
-    asked = policy([Feature.SEND, Feature.READ], Place.of(SesSettings()))
+    asked = policy(
+        [Feature.SEND, Feature.READ, Feature.SUPPRESSION], Place.of(SesSettings())
+    )
     assert actions(json.loads(block)) == actions(asked)
 
 
