@@ -164,14 +164,14 @@ def _verdict_on_simulator(message: OutboxMessage) -> Verdict:
         "info",
         "check-circle",
         f"As intended: the mailbox simulator says “{Fate(message.fate).label.lower()}”",
-        f"{message.fate_detail} Its mailboxes answer like this on purpose, and the event "
+        f"{message.fate_detail}\nIts mailboxes answer like this on purpose, and the event "
         f"came back here. {counts}".strip(),
     )
 
 
 def _verdict_on_fate(fate: Fate, message: OutboxMessage) -> Verdict:
     tone, icon, title, advice = FATES_THAT_MATTER[fate]
-    text = f"{message.fate_detail} {advice}".strip()
+    text = f"{message.fate_detail}\n{advice}".strip()
     is_listed = fate in {Fate.BOUNCED, Fate.COMPLAINED}
     link = _to_the_address(message, "About this address") if is_listed else {}
     return Verdict(tone, icon, title, text, **link)
@@ -222,7 +222,7 @@ def verdict_on_test(message: OutboxMessage, status: MailStatus) -> Verdict | Non
             "ok",
             "check-circle",
             "It works: the test e-mail was delivered",
-            f"{message.fate_detail} If it is not in the mailbox, look in the spam "
+            f"{message.fate_detail}\nIf it is not in the mailbox, look in the spam "
             "folder.",
             button_label="Back to Email Settings",
             button_url=reverse("email_settings:settings"),

@@ -71,13 +71,19 @@ def want_all() -> None:
     _want(BY_KEY)
 
 
-def want_what_is_due(*, is_looked_at: bool = False, is_opened: bool = False) -> None:
+def want_what_is_due(
+    sender: SesSettings | None = None,
+    *,
+    is_looked_at: bool = False,
+    is_opened: bool = False,
+) -> None:
     """Have those looked at whose time has come; nothing before anything is saved.
 
-    `is_looked_at` says that somebody has the page before him, `is_opened` that he has
-    just come: the page asks again by itself, and would never end.
+    `sender` are the settings, where they were read already. `is_looked_at` says that
+    somebody has the page before him, `is_opened` that he has just come: the page asks
+    again by itself, and would never end.
     """
-    sender = SesSettings.objects.first()
+    sender = sender or SesSettings.objects.first()
     if sender is None or not sender.is_configured:
         return
     now = database_now()

@@ -20,12 +20,13 @@ from email_settings.models import (
 from email_settings.suppression.aws import only_at_aws
 from email_settings.suppression.standing import in_force
 from email_settings.suppression.wishes import suppressed_mails
+from email_settings.verdicts import is_captured
 from ticketflow.lib.counting import capped_counts
 
 Reason = Suppression.Reason
 
 COUNT_LIMIT = 10_000
-SHOWN = 20  # mails and events on the page of an address
+SHOWN = 10  # mails and events on the page of an address
 AT_AWS = "aws"
 TABS = {
     "": "No mail",
@@ -111,7 +112,7 @@ class Address:
     address: str
     current: Suppression | None  # what keeps mail back just now
     entries: list[Suppression]
-    mails: list[OutboxMessage]
+    mails: list[tuple[OutboxMessage, bool]]  # with whether rehearsal keeps it
     events: list[tuple[DeliveryEvent, Said]]
     listed: list[AwsSuppression]
     wish: AwsRelease | None  # the last one
@@ -134,7 +135,7 @@ class Address:
             entries=list(
                 mine.select_related("created_by", "closed_by").order_by("-pk")[:SHOWN]
             ),
-            mails=shown,
+            mails=[(message, is_captured(message)) for message in shown],
             events=[(event, said(event)) for event in newest[:SHOWN]],
             listed=list(AwsSuppression.objects.filter(address_lower=lower)),
             wish=AwsRelease.objects.filter(address_lower=lower).order_by("-pk").first(),

@@ -18,7 +18,7 @@ from ticketflow.lib.access import admin_required
 
 def panel_of(stored: SesSettings, *, is_opened: bool = False) -> Panel:
     """Return the checklist as it stands; what is due is looked at meanwhile."""
-    run.want_what_is_due(is_looked_at=True, is_opened=is_opened)
+    run.want_what_is_due(stored, is_looked_at=True, is_opened=is_opened)
     return panel(stored, MailStatus(stored), timezone.now())
 
 
