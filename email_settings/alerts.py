@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 WORTH_TELLING = timedelta(minutes=5)
 QUOTA_TOLD_EVERY = timedelta(days=1)
 DOUBT_TOLD_EVERY = timedelta(hours=1)
+UNSIGNED_TOLD_EVERY = timedelta(days=1)
 
 WAS_HELD = "alert_held"
 QUOTA = "alert_quota"
@@ -37,8 +38,12 @@ KEY_OLD = "alert_key_old"
 REPUTATION = "alert_reputation"
 GUARDED = "alert_guarded"
 SILENCE = "alert_silence"
+UNSIGNED = "alert_unsigned"
 # The kinds of mail that are alerts themselves: what becomes of them raises no alert.
-KINDS = (WAS_HELD, QUOTA, IN_DOUBT, KEY_OLD, REPUTATION, GUARDED, SILENCE)
+KINDS = (
+    *(WAS_HELD, QUOTA, IN_DOUBT, KEY_OLD),
+    *(REPUTATION, GUARDED, SILENCE, UNSIGNED),
+)
 # Nor does what becomes of these, which no person waits for
 WITHOUT_ALERT = (*KINDS, *OutboxMessage.PROBES)
 
@@ -134,14 +139,38 @@ def mails_in_doubt(count: int) -> None:
     `count` is how many have just become unknown, without those whose kind is one of
     WITHOUT_ALERT. Needs a transaction.
     """
-    if count < 1:
-        return
-    # Workers that find some at the same time wait here for each other.
-    SesSettings.load_to_change()
-    told_since = timezone.now() - DOUBT_TOLD_EVERY
-    if OutboxMessage.objects.filter(kind=IN_DOUBT, created_at__gt=told_since).exists():
+    if count < 1 or _was_told(IN_DOUBT, DOUBT_TOLD_EVERY):
         return
     _tell(IN_DOUBT, {"count": count})
+
+
+def mail_is_taken_for_forged(message: OutboxMessage, happened_at: datetime) -> None:
+    """Tell the admins, at most once a day, that a provider could not tell our mail.
+
+    For a complaint of the kind "auth-failure": nobody called the mail spam, but it did
+    not pass the check of who sent it. One that is older than a day is no news. Needs a
+    transaction.
+    """
+    if timezone.now() - happened_at > UNSIGNED_TOLD_EVERY:
+        return
+    if _was_told(UNSIGNED, UNSIGNED_TOLD_EVERY):
+        return
+    path = reverse("email_settings:message-detail", args=[message.uid])
+    _tell(
+        UNSIGNED,
+        {
+            "domain": message.recipient.rpartition("@")[2],
+            "since": moment(happened_at),
+            "message_url": f"{django_settings.SITE_URL}{path}",
+        },
+    )
+
+
+def _was_told(kind: str, within: timedelta) -> bool:
+    """Whether they were told lately. Workers that ask at once wait for each other."""
+    SesSettings.load_to_change()
+    told_since = timezone.now() - within
+    return OutboxMessage.objects.filter(kind=kind, created_at__gt=told_since).exists()
 
 
 def key_is_old(settings: SesSettings, age: KeyAge) -> None:

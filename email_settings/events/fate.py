@@ -9,8 +9,10 @@ from email_settings.models import DeliveryEvent, Fate
 
 Kind = DeliveryEvent.Kind
 
+# It did not pass a provider's check of who sent it
+AUTH_FAILURE = "auth-failure"
 # Complaints by which nobody called the mail spam
-NO_COMPLAINT = frozenset({"not-spam", "auth-failure"})
+NO_COMPLAINT = frozenset({"not-spam", AUTH_FAILURE})
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
+from email_settings import alerts
 from email_settings.delivery import doubt
-from email_settings.events.fate import fate_of
+from email_settings.events.fate import AUTH_FAILURE, fate_of
 from email_settings.events.feed import Tally
 from email_settings.events.parse import LONGEST_RAW, Told, mark_of, read, storable
 from email_settings.models import DeliveryAttempt, DeliveryEvent, OutboxMessage
@@ -244,6 +245,14 @@ def _draw_conclusions(messages: Collection[OutboxMessage]) -> None:
         events[event.message_id].append(event)
     _draw_fates(messages, events)
     suppression.take_note(messages, events)
+    for message in messages:
+        _warn_of_forgeries(message, events.get(message.pk, []))
+
+
+def _warn_of_forgeries(message: OutboxMessage, events: list[DeliveryEvent]) -> None:
+    reports = [event.happened_at for event in events if event.sub_kind == AUTH_FAILURE]
+    if reports and message.kind not in alerts.WITHOUT_ALERT:
+        alerts.mail_is_taken_for_forged(message, max(reports))
 
 
 def _draw_fates(

@@ -13,8 +13,10 @@ from django.utils import timezone
 from email_settings import alerts, outbox
 from email_settings.delivery import recovery
 from email_settings.delivery.settle import Outcome, settle
+from email_settings.events import store
 from email_settings.gateway.errors import SendError, problem_for
 from email_settings.models import Brand, Lane, OutboxMessage, SesSettings
+from email_settings.tests import event_bodies as said
 from email_settings.tests.builders import make_claim, make_message, make_settings
 
 ACTIVITY = "https://help.example.com/admin-panel/email-activity/"
@@ -186,3 +188,38 @@ def test_alert_in_doubt_raises_no_alert(brand: Brand, admin: Any) -> None:
     OutboxMessage.objects.update(created_at=timezone.now() - timedelta(hours=2))
     settle([Outcome(claim, error=SendError(problem_for("no_answer")))])
     assert OutboxMessage.objects.count() == 1
+
+
+def report_of_a_forgery(message: OutboxMessage, hours: float = 0) -> None:
+    """A provider's word on the mail, so many hours ago."""
+    at = (timezone.now() - timedelta(hours=hours)).isoformat()
+    of = said.mail_of(message, message.attempt_set.get())
+    event = said.complaint(of, "auth-failure")
+    event["complaint"] |= {"timestamp": at, "feedbackId": f"f-{message.pk}"}
+    store.store([said.body(event)], installation=SesSettings.load().installation)
+
+
+def test_provider_that_could_not_tell_our_mail_is_told_once_a_day(
+    brand: Brand, admin: Any
+) -> None:
+    sender = make_settings()
+    mails = [make_message() for _ in range(2)]
+    for mail in mails:
+        make_claim(mail, sender)
+        report_of_a_forgery(mail)
+    (message,) = told()
+    assert message.kind == alerts.UNSIGNED
+    for body in whole(message):
+        assert "the mail provider of larkfield.example reported" in body
+        assert "DKIM, MAIL FROM and DMARC" in body
+        assert f"{ACTIVITY}{mails[0].uid}/" in body
+
+
+@pytest.mark.parametrize(("kind", "hours"), [("public_reply", 25), ("alert_held", 0)])
+def test_old_report_and_one_about_an_alert_are_no_news(
+    brand: Brand, admin: Any, kind: str, hours: float
+) -> None:
+    make_claim(mail := make_message(), make_settings())
+    OutboxMessage.objects.filter(pk=mail.pk).update(kind=kind)
+    report_of_a_forgery(mail, hours)
+    assert not OutboxMessage.objects.filter(kind=alerts.UNSIGNED).exists()
