@@ -9,7 +9,7 @@ from celery import shared_task
 
 from email_settings import account_watch, canary, retention, silence, worker
 from email_settings.delivery import pump
-from email_settings.events import letters
+from email_settings.events import letters, second_try
 from email_settings.readiness import run as readiness
 from email_settings.reputation import guard
 from email_settings.rotation import machine, reminder
@@ -37,9 +37,12 @@ def look_at_reputation() -> None:
 
 @shared_task(name="events.watch", acks_late=False)
 def watch_events() -> None:
-    """Look whether news of mail comes, and send a canary when it is time."""
+    """Look whether news of mail comes, and send what follows from that: a canary when
+    it is time, and once more what no news came of.
+    """
     silence.look()
     canary.look()
+    second_try.look()
 
 
 @shared_task(name="readiness.check", acks_late=False)

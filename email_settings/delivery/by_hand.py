@@ -79,7 +79,7 @@ def resend(uid: uuid.UUID, *, actor: AbstractBaseUser) -> OutboxMessage:
     of no use, and OutboxMessage.DoesNotExist.
     """
     message = _send_again(uid, (State.UNKNOWN,))
-    _note_on_attempt([message.pk], f"{actor} had it sent again.")
+    note_on_attempt([message.pk], f"{actor} had it sent again.")
     _log("sent again", 1, actor)
     return message
 
@@ -88,7 +88,7 @@ def _send_again(uid: uuid.UUID, states: tuple[str, ...]) -> OutboxMessage:
     message = OutboxMessage.objects.get(uid=uid)
     if reason := why_not_sendable(message) or _why_suppressed(message):
         raise NotRetryableError(reason)
-    queued = _queue(OutboxMessage.objects.filter(pk=message.pk, state__in=states))
+    queued = queue_again(OutboxMessage.objects.filter(pk=message.pk, state__in=states))
     message.refresh_from_db()
     if not queued:
         raise NotRetryableError(_refusal(message, "there is nothing to try again"))
@@ -176,7 +176,7 @@ def retry_failed(messages: QuerySet[OutboxMessage], *, actor: AbstractBaseUser) 
     """Queue those of the messages once more that failed and can still be sent."""
     done = _in_steps(
         sendable(messages),
-        lambda step: _queue(sendable(step).filter(state=State.FAILED)),
+        lambda step: queue_again(sendable(step).filter(state=State.FAILED)),
     )
     _log("retried", done.count, actor)
     _wake()
@@ -192,7 +192,7 @@ def retry_suppressed(
     """
     done = _in_steps(
         sendable(messages),
-        lambda step: _queue(sendable(step).filter(state=State.SUPPRESSED)),
+        lambda step: queue_again(sendable(step).filter(state=State.SUPPRESSED)),
     )
     _log("sent after their address was released", done.count, actor)
     _wake()
@@ -205,8 +205,8 @@ def resend_many(messages: QuerySet[OutboxMessage], *, actor: AbstractBaseUser) -
     def resend_step(step: QuerySet[OutboxMessage]) -> int:
         doubted = sendable(step).filter(state=State.UNKNOWN).select_for_update()
         pks = list(doubted.values_list("pk", flat=True))
-        _note_on_attempt(pks, f"{actor} had it sent again.")
-        return _queue(OutboxMessage.objects.filter(pk__in=pks))
+        note_on_attempt(pks, f"{actor} had it sent again.")
+        return queue_again(OutboxMessage.objects.filter(pk__in=pks))
 
     done = _in_steps(sendable(messages), resend_step)
     _log("sent again", done.count, actor)
@@ -265,7 +265,7 @@ def retry_all_held() -> int:
 # The changes themselves, each with the condition that decides races
 
 
-def _queue(messages: QuerySet[OutboxMessage]) -> int:
+def queue_again(messages: QuerySet[OutboxMessage]) -> int:
     now = database_now()
     anew = [
         When(kind=kind, then=Value(now + lifetime))
@@ -320,7 +320,7 @@ def _without_secrets() -> dict[str, Any]:
     }
 
 
-def _note_on_attempt(message_ids: list[int], note: str) -> None:
+def note_on_attempt(message_ids: list[int], note: str) -> None:
     """Write under the last try of each message what a person decided after it."""
     DeliveryAttempt.objects.filter(
         message__in=message_ids, number=F("message__claims")

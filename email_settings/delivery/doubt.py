@@ -1,8 +1,9 @@
 """What is done about messages of which nobody knows whether they left.
 
 A message is unknown when its one POST went out and no answer came, or when its worker
-died at that moment. It is never sent again by itself: that could mail somebody twice.
-It stays unknown, and is shown, until a person says "Resend" or "Mark as sent"
+died at that moment. Sent again by itself it could reach somebody twice; only what is
+worth that is, once, where events would have told (events/second_try.py). All else stays
+unknown, and is shown, until a person says "Resend" or "Mark as sent"
 (by_hand.py) or until evidence comes that Amazon SES took it: from a worker that was
 believed dead, or from Amazon SES, whose events carry the number of the attempt as the
 tag tf-att.
