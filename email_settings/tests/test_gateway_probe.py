@@ -86,6 +86,7 @@ def test_account_in_order_is_told_in_full(
         max_24_hour_send=200.0,
         sent_last_24_hours=12.0,
         is_from_verified=True,
+        enforcement="HEALTHY",
         problems=[],
     )
 

@@ -17,7 +17,7 @@ def test_only_what_was_on_the_wire_is_in_doubt(
     ses.close_gate()
     with embedded.worker() as worker:
         ses.wait_for(SLOTS)
-        assert embedded.count("sending") == SLOTS + AHEAD
+        assert SLOTS < embedded.count("sending") <= SLOTS + AHEAD
         worker.kill()
     ses.open_gate()
     # The leases run for minutes: what the next worker knows it has from the journal.
