@@ -85,8 +85,6 @@ class SesSettings(models.Model):
     configuration_set = models.CharField(max_length=64, blank=True)
     event_queue_url = models.CharField(max_length=255, blank=True)
     event_topic_arn = models.CharField(max_length=400, blank=True)
-    # SNS posts the events to /webhooks/ses/, too
-    is_webhook_on = models.BooleanField(default=False)
     # A mail to the mailbox simulator now and then shows that all of it works
     is_canary_on = models.BooleanField(default=True)
 

@@ -125,11 +125,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='sessettings',
-            name='is_webhook_on',
-            field=models.BooleanField(default=False),
-        ),
-        migrations.AddField(
-            model_name='sessettings',
             name='reputation_told_at',
             field=models.DateTimeField(blank=True, null=True),
         ),

@@ -212,7 +212,6 @@ def test_by_webhook_alone_events_come_since_it_was_confirmed(admin: object) -> N
         actor=admin,  # type: ignore[arg-type]
         values=Connection("ticketflow-ses", "", topic),
     )
-    SesSettings.objects.update(is_webhook_on=True)
     EventFeed.objects.update(
         began_at=ago(hours=2),
         webhook_topic_arn=topic,

@@ -182,7 +182,7 @@ def test_queue_that_may_not_be_read() -> None:
 
 def by_webhook(**values: Any) -> None:
     SesSettings.objects.update(
-        is_webhook_on=True, event_topic_arn="arn:aws:sns:eu-west-1:123456789012:events"
+        event_topic_arn="arn:aws:sns:eu-west-1:123456789012:events"
     )
     feed(
         webhook_topic_arn="arn:aws:sns:eu-west-1:123456789012:events",
