@@ -90,9 +90,10 @@ if _DATABASE_URL:
     }
     if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         # PostgreSQL takes the counts of a page for dear, and would compile them for
-        # longer than they take.
+        # longer than they take. And a process that is frozen in the middle of a
+        # transaction would keep the others from its rows for as long.
         DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
-            "options", "-c jit=off"
+            "options", "-c jit=off -c idle_in_transaction_session_timeout=20s"
         )
 else:
     DATABASES = {

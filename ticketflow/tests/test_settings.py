@@ -51,6 +51,8 @@ def test_two_variables_switch_to_postgresql_and_redis(tmp_path: Path) -> None:
         REDIS_URL="redis://cache.internal:6379/2",
     )
     database = found["DATABASES"]["default"]
+    # A frozen process must not keep the others from its rows for ever.
+    assert "idle_in_transaction_session_timeout=20s" in database["OPTIONS"]["options"]
     assert database["ENGINE"] == "django.db.backends.postgresql"
     assert (database["HOST"], database["PORT"]) == ("db.internal", 5433)
     assert (database["NAME"], database["CONN_MAX_AGE"]) == ("tickets", 60)

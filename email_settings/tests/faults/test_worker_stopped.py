@@ -79,7 +79,8 @@ def late_refusal(grown: FaultSite, ses: SesLog, *off: str) -> None:
         frozen.freeze()
         ses.open_gate()
         with grown.worker(Plan(sweep_seconds=0.5)) as other:
-            wait_until(lambda: grown.states() == ["unknown"], seconds=30)
+            # Frozen in a transaction, it is cut off by PostgreSQL after 20 seconds.
+            wait_until(lambda: grown.states() == ["unknown"], seconds=60)
             grown.run(RESEND)
             wait_until(lambda: grown.states() == ["sent"], seconds=30)
             frozen.thaw()
