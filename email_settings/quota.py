@@ -100,25 +100,26 @@ def _used(told: float, told_at: datetime, now: datetime) -> float:
     """Carry on what AWS told by what TicketFlow has sent since, and what is too old."""
     day_ago = now - DAY
     if told_at <= day_ago:
-        return float(_how_many(since=day_ago))
-    left_the_window = _how_many(since=told_at - DAY, until=day_ago)
-    return max(0.0, told - left_the_window) + _how_many(since=told_at)
+        return float(_sent(since=day_ago).count() - len(_probes(since=day_ago)))
+    probes = _probes(since=told_at - DAY)
+    left_the_window = _sent(since=told_at - DAY).filter(sent_at__lte=day_ago).count()
+    left_the_window -= sum(at <= day_ago for at in probes)
+    since = _sent(since=told_at).count() - sum(at > told_at for at in probes)
+    return max(0.0, told - left_the_window) + since
 
 
-def _how_many(*, since: datetime, until: datetime | None = None) -> int:
-    """Count what AWS counts: mail to its mailbox simulator is in no quota.
+def _probes(*, since: datetime) -> list[datetime]:
+    """Return when mail left that AWS does not count: to its mailbox simulator.
 
-    Apart, because one index has the times and another the kinds, and none has both.
-    Source: Amazon SES Developer Guide, "Using the mailbox simulator".
+    Few a day, and asked for apart: one index has the times and another the kinds, and
+    none has both. Source: Amazon SES Developer Guide, "Using the mailbox simulator".
     """
-    sent = _sent(since=since)
-    if until:
-        sent = sent.filter(sent_at__lte=until)
-    # Written no longer before than a probe lives.
-    probes = sent.filter(
-        kind__in=OutboxMessage.PROBES, created_at__gt=since - PROBE_LIFE
+    probes = _sent(since=since).filter(
+        kind__in=OutboxMessage.PROBES,
+        # Written no longer before than a probe lives.
+        created_at__gt=since - PROBE_LIFE,
     )
-    return sent.count() - probes.count()
+    return [at for at in probes.values_list("sent_at", flat=True) if at]
 
 
 def _sent(*, since: datetime) -> QuerySet[OutboxMessage]:

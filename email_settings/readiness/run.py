@@ -98,7 +98,7 @@ def want_what_is_due(
         or (is_opened and line.is_free and _is_due(lines[key], sender, now, FREE))
     ]
     if due:
-        _want(due)
+        _want(due, at=now)
 
 
 def _is_due(
@@ -118,13 +118,15 @@ def _every(row: ReadinessLine, *, is_looked_at: bool) -> timedelta:
 
 
 @transaction.atomic
-def _want(keys: Iterable[str]) -> None:
+def _want(keys: Iterable[str], *, at: datetime | None = None) -> None:
     known = {line.key for line in _locked()}
     ReadinessLine.objects.bulk_create(
         [ReadinessLine(key=key) for key in BY_KEY if key not in known],
         ignore_conflicts=True,
     )
-    ReadinessLine.objects.filter(key__in=list(keys)).update(wanted_at=database_now())
+    ReadinessLine.objects.filter(key__in=list(keys)).update(
+        wanted_at=at or database_now()
+    )
     transaction.on_commit(nudge_checks, robust=True)
 
 

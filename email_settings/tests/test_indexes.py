@@ -135,7 +135,7 @@ def sent_in_the_last_hour() -> None:
 
 
 def probes_of_the_quota() -> None:
-    quota._how_many(since=timezone.now() - timedelta(days=60))
+    quota._probes(since=timezone.now() - timedelta(days=60))
 
 
 def count_what_became_of_mail() -> None:
