@@ -2,10 +2,12 @@
 
 The SDK tells neither. Its read timeout starts anew with every byte, so that an answer
 that trickles in would occupy a thread for ever; and an error of TLS comes out the same
-whether it met the handshake or the answer to a mail that was taken.
+whether it met the handshake or the answer to a mail that was taken. Nor does it mind
+how long a connection has lain idle.
 """
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -22,6 +24,9 @@ from botocore.awsrequest import (
 from botocore.client import BaseClient
 
 LOOK_EVERY_SECONDS = 1.0
+# AWS closes what nobody uses, and a firewall forgets it and tells nobody. A mail written
+# to such a connection gets no answer and is in doubt; a new handshake costs some 50 ms.
+LONGEST_IDLE_SECONDS = 5.0
 
 
 class Call:
@@ -74,12 +79,16 @@ def watch(client: BaseClient) -> None:
 
 
 class _Connection(AWSHTTPConnection):
+    idle_since = math.inf
+
     def request(self, *args: Any, **kwargs: Any) -> Any:
         _connect_and_note(self)
         return super().request(*args, **kwargs)
 
 
 class _TlsConnection(AWSHTTPSConnection):
+    idle_since = math.inf
+
     def request(self, *args: Any, **kwargs: Any) -> Any:
         _connect_and_note(self)
         return super().request(*args, **kwargs)
@@ -94,11 +103,27 @@ def _connect_and_note(connection: AWSHTTPConnection | AWSHTTPSConnection) -> Non
         call.begin(connection.sock)
 
 
-class _Pool(AWSHTTPConnectionPool):
+class _NothingStale:
+    """Closes what has lain idle for too long before it is used again."""
+
+    def _put_conn(self, connection: Any) -> None:
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+        super()._put_conn(connection)  # type: ignore[misc]
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        # Here and not in request(): the pool opens a closed one through its proxy.
+        connection = super()._get_conn(timeout)  # type: ignore[misc]
+        if time.monotonic() - connection.idle_since > LONGEST_IDLE_SECONDS:
+            connection.close()
+        return connection
+
+
+class _Pool(_NothingStale, AWSHTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TlsPool(AWSHTTPSConnectionPool):
+class _TlsPool(_NothingStale, AWSHTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 

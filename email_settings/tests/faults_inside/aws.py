@@ -27,6 +27,9 @@ class Misdeed(Enum):
     DRIP = auto()  # answers byte by byte, for ever
     GARBLE = auto()  # takes the mail, then breaks TLS
     IDLE = auto()  # takes the mail, answers, and closes the connection unasked
+    FORGET = (
+        auto()
+    )  # takes the mail, answers, and hears nothing more that is said there
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class ScriptedSes(FakeSes):
         self.decide: Decide = accept
         self.log: list[Post] = []
         self.accepted: list[Post] = []
+        self.closed = threading.Semaphore(0)  # one for each connection that ended
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.closed.release()
 
     def meet(self, post: Post) -> Deed:
         """Write the POST down and say what to do about it."""
@@ -120,6 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case Misdeed.IDLE:
                 self._answer(cast(Answer, accept(post_of(body))))
+                self.close_connection = True
+            case Misdeed.FORGET:
+                self._answer(cast(Answer, accept(post_of(body))))
+                self.server.let_go.wait()
                 self.close_connection = True
             case Answer():
                 self._answer(deed)

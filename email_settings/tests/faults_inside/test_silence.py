@@ -251,10 +251,41 @@ def test_connection_that_was_closed_while_idle_is_no_doubt(
 ) -> None:
     """AWS closes connections that nobody uses; the next mail takes a new one."""
     aws.decide = lambda post: Misdeed.IDLE
-    for _ in range(3):
-        put_many(5)
+    for _ in range(5):
+        make_message()
         send_due()
-    assert states() == {State.SENT: 15}
+        # Else the next one is written to what is just being closed: that is a doubt.
+        assert aws.closed.acquire(timeout=20)
+    assert states() == {State.SENT: 5}
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(
+    ("longest_idle", "expected"), [(0.0, State.SENT), (3600.0, State.UNKNOWN)]
+)
+def test_connection_that_a_firewall_forgot_is_not_used_again(
+    aws: ScriptedSes,
+    live: SesSettings,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    longest_idle: float,
+    expected: str,
+    *,
+    is_encrypted: bool,
+) -> None:
+    """The second half is what would happen without a limit."""
+    if is_encrypted:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", speak_tls(aws, certificate))
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    monkeypatch.setattr(wire, "LONGEST_IDLE_SECONDS", longest_idle)
+    aws.decide = lambda post: Misdeed.FORGET
+    make_message()
+    send_due()
+    assert states() == {State.SENT: 1}
+    later = make_message()
+    send_due()
+    later.refresh_from_db()
+    assert later.state == expected
 
 
 def test_one_attempt_would_post_again_and_again_with_the_retries_of_the_sdk(
