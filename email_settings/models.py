@@ -277,6 +277,11 @@ class OutboxMessage(models.Model):
                 condition=~Q(state="sending")
                 | Q(lease_until__isnull=False) & ~Q(claim_token=""),
             ),
+            # delivery.settle: whose token a row has, that one is sending it
+            models.CheckConstraint(
+                name="outbox_token_is_of_sending",
+                condition=Q(state="sending") | Q(claim_token=""),
+            ),
             models.CheckConstraint(
                 name="outbox_sent_has_sent_at",
                 condition=~Q(state="sent") | Q(sent_at__isnull=False),

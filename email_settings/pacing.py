@@ -39,6 +39,11 @@ LONGEST_NAP_SECONDS = 5.0
 # spare, or it lapses.
 AT_ONCE_SECONDS = 0.01
 TURN_LASTS_SECONDS = 0.02
+# At a rate that nobody comes near, asking would cost more than it is worth. So few are
+# kept for so much longer that twenty processes together have a hundredth of the rate in
+# hand, which WINDOW_SECONDS has to spare as well.
+KEPT_SHARE = 0.0005
+KEPT_SECONDS = 0.2
 # So long nothing is claimed after the clock of the pace did not answer.
 AWAY_SECONDS = 5.0
 
@@ -132,6 +137,7 @@ class _Limits:
     window_seconds: float
     apart_seconds: float
     at_once: int  # for the threads that wait already
+    kept: int  # for those that come later
 
     @classmethod
     def of(cls, rate: float) -> "_Limits":
@@ -141,6 +147,7 @@ class _Limits:
             window_seconds=WINDOW_SECONDS * starts / rate,
             apart_seconds=SPREAD / rate,
             at_once=max(1, int(rate * AT_ONCE_SECONDS)),
+            kept=int(rate * KEPT_SHARE),
         )
 
 
@@ -177,6 +184,8 @@ class _Turns:
         return time.monotonic() < self._away_until
 
     def take(self, stopping: threading.Event, *, seconds: float) -> bool:
+        if self._use_spare():
+            return not stopping.is_set()
         ends_at = time.monotonic() + seconds
         self._line.append(None)
         try:
@@ -193,21 +202,28 @@ class _Turns:
         while not stopping.is_set() and time.monotonic() < ends_at:
             if self._use_spare():
                 return True
+            limits = self._limits
             asked_at = time.monotonic()
-            turns, wait = self.ask(min(len(self._line), self._limits.at_once))
+            turns, wait = self.ask(
+                max(min(len(self._line), limits.at_once), limits.kept)
+            )
             if turns:
-                lapses_at = asked_at + TURN_LASTS_SECONDS
-                self._spare.extend([lapses_at] * (turns - 1))
+                is_few = turns <= limits.kept
+                lasts = KEPT_SECONDS if is_few else TURN_LASTS_SECONDS
+                self._spare.extend([asked_at + lasts] * (turns - 1))
                 return True
             left = ends_at - time.monotonic()
             stopping.wait(max(0.0, min(wait, left, LONGEST_NAP_SECONDS)))
         return False
 
     def _use_spare(self) -> bool:
-        while self._spare:
-            if time.monotonic() < self._spare.popleft():
-                return True
-        return False
+        """Use a turn that was taken before. Needs no lock."""
+        try:
+            while self._spare.popleft() <= time.monotonic():
+                pass
+        except IndexError:
+            return False
+        return True
 
     def ask(self, most: int) -> tuple[int, float]:
         """Take up to `most` turns for calls that start now.

@@ -180,12 +180,13 @@ def settle(outcomes: Sequence[Outcome]) -> None:
         (outcome, judge(outcome, version=version, is_paused=is_paused))
         for outcome in outcomes
     ]
+    # The token alone says that it is being sent (a constraint of the table). With the
+    # state beside it PostgreSQL would look through all that was "sending" of late.
     found = update_rows(
         OutboxMessage,
         [_message_values(outcome, verdict) for outcome, verdict in judged],
         match=["id", "claim_token"],
         new={"claim_token": ""},
-        only={"state": State.SENDING},
     )
     update_rows(
         DeliveryAttempt,

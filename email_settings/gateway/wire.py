@@ -63,7 +63,8 @@ def one_call(*, seconds: float) -> Iterator[Call]:
     _start_watching()
     call = _local.call = Call(seconds)
     _open_calls.add(call)
-    _some_are_open.set()
+    if not _some_are_open.is_set():  # setting it takes a lock
+        _some_are_open.set()
     try:
         yield call
     finally:

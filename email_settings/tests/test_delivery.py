@@ -2,9 +2,10 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -96,9 +97,15 @@ def test_only_as_many_as_asked_for_and_only_what_is_due() -> None:
 
 
 def test_nothing_is_settled_that_is_not_on_its_way() -> None:
-    """Whoever took the message out of a worker's hands may have left its token."""
+    """The token says so. Nobody can take a message away and leave it there."""
     claimed = make_claim(make_message(), make_settings())
-    OutboxMessage.objects.update(state=State.CANCELLED, lease_until=None)
+    gone: dict[str, Any] = {"state": State.CANCELLED, "lease_until": None}
+    with (
+        pytest.raises(IntegrityError, match="outbox_token_is_of_sending"),
+        transaction.atomic(),
+    ):
+        OutboxMessage.objects.update(**gone)
+    OutboxMessage.objects.update(**gone, claim_token="")
     settle([Outcome(claimed, error=error("cannot_connect"))])
     assert fresh(claimed.message).state == State.CANCELLED
 

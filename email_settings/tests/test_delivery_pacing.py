@@ -17,8 +17,11 @@ from email_settings import pacing
 from email_settings.gateway.errors import SendError
 from email_settings.models import SesSettings
 from email_settings.pacing import (
+    KEPT_SECONDS,
     SLOWEST_RATE,
+    TURN_LASTS_SECONDS,
     WHOLE_AGAIN_AFTER,
+    WINDOW_SECONDS,
     LocalPace,
     NoPace,
     Pace,
@@ -156,7 +159,7 @@ def line_up(pace: Generous, count: int) -> list[threading.Thread]:
 
 
 def test_one_question_takes_turns_for_all_that_wait() -> None:
-    pace = Generous(10_000)
+    pace = Generous(900)
     threads = line_up(pace, 8)
     pace.let_go.set()
     for thread in threads:
@@ -180,7 +183,7 @@ def test_one_question_takes_what_is_due_in_a_moment_and_no_more(
 
 
 def test_turn_that_nobody_used_in_time_lapses(monkeypatch: pytest.MonkeyPatch) -> None:
-    pace = Generous(10_000)
+    pace = Generous(900)
     pace.let_go.set()
     pace._spare.extend([time.monotonic() - 0.001, time.monotonic() + 60])
     assert pace.take(threading.Event(), seconds=60)
@@ -188,6 +191,40 @@ def test_turn_that_nobody_used_in_time_lapses(monkeypatch: pytest.MonkeyPatch) -
     pace._spare.append(time.monotonic() - 0.001)
     assert pace.take(threading.Event(), seconds=60)
     assert pace.asked == [1]
+
+
+def test_at_a_rate_out_of_reach_a_few_turns_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("email_settings.pacing.time.monotonic", lambda: now)
+    pace = Generous(40_000)
+    pace.let_go.set()
+    for _ in range(19):
+        assert pace.take(threading.Event(), seconds=60)
+    now += KEPT_SECONDS - 0.001
+    assert pace.take(threading.Event(), seconds=60)
+    assert pace.asked == [20]
+    assert pace.take(threading.Event(), seconds=60)
+    now += KEPT_SECONDS
+    assert pace.take(threading.Event(), seconds=60)
+    assert pace.asked == [20, 20, 20]
+
+
+@pytest.mark.parametrize("rate", [14, 200, 1_999])
+def test_at_a_usual_rate_no_turn_is_kept_for_later(rate: float) -> None:
+    pace = Generous(rate)
+    pace.let_go.set()
+    assert pace.take(threading.Event(), seconds=60)
+    assert (pace.asked, list(pace._spare)) == ([1], [])
+
+
+def test_turns_that_many_processes_keep_fit_into_what_the_window_spares() -> None:
+    """Twenty processes that use all that they kept at one moment, and AWS's second."""
+    rate = 20_000
+    kept = 20 * Generous(rate)._limits.kept
+    used_late = rate * TURN_LASTS_SECONDS
+    assert rate / WINDOW_SECONDS + used_late + kept <= rate
 
 
 @pytest.fixture

@@ -34,16 +34,13 @@ def update_rows(
     *,
     match: Sequence[str],
     new: Mapping[str, str] | None = None,
-    only: Mapping[str, str] | None = None,
 ) -> int:
     """Update each row that is found by its `match` fields with its other values.
 
-    `only` are values that a row must have as well to be found, and `new` gives a
-    matching field another value after it has matched. Returns how many were found.
+    `new` gives a matching field another value after it has matched. Returns how many
+    were found.
     """
-    return sum(
-        _update(model, some, match, new or {}, only or {}) for some in _in_parts(rows)
-    )
+    return sum(_update(model, some, match, new or {}) for some in _in_parts(rows))
 
 
 def _in_parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -83,7 +80,6 @@ def _update(
     rows: Sequence[Row],
     match: Sequence[str],
     new: Mapping[str, str],
-    only: Mapping[str, str],
 ) -> int:
     alike, own = _split(rows, match[0])
     table = model._meta.db_table
@@ -91,7 +87,7 @@ def _update(
     # Python's sqlite3 counts no rows then.
     came = {name: f"came.column{n}" for n, name in enumerate(own, start=1)}
     same = {name: value for name, value in alike.items() if name not in match}
-    found = {name: value for name, value in alike.items() if name in match} | dict(only)
+    found = {name: value for name, value in alike.items() if name in match}
     assigned = [
         *(f"{_column(model, name)} = %s" for name in [*same, *new]),
         *(f"{_column(model, n)} = {came[n]}" for n in own if n not in match),

@@ -62,13 +62,6 @@ def test_only_rows_that_match_in_everything_are_changed() -> None:
     ]
 
 
-def test_what_a_row_must_have_besides_decides() -> None:
-    one = SharedBody.objects.create(text="a")
-    rows = [{"id": one.pk, "html": "new"}]
-    assert update_rows(SharedBody, rows, match=["id"], only={"text": "b"}) == 0
-    assert update_rows(SharedBody, rows, match=["id"], only={"text": "a"}) == 1
-
-
 def test_more_rows_than_one_statement_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many_rows, "_VALUES_AT_ONCE", 4)
     pks = insert_copies(SharedBody(), [{"text": str(n)} for n in range(9)])

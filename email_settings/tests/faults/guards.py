@@ -68,9 +68,7 @@ def _no_claim_token() -> None:
     """Let a worker write to a message that it has lost meanwhile."""
     update_rows = many_rows.update_rows
 
-    def whoever_holds_it(
-        model: Any, rows: Any, *, match: Any, new: Any = None, only: Any = None
-    ) -> int:
+    def whoever_holds_it(model: Any, rows: Any, *, match: Any, new: Any = None) -> int:
         if "claim_token" in match:
             match = [name for name in match if name != "claim_token"]
             rows, new = [{**row, "claim_token": ""} for row in rows], None
