@@ -13,7 +13,9 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunPython(clear_what_was_left, migrations.RunPython.noop),
+        migrations.RunPython(
+            clear_what_was_left, migrations.RunPython.noop, elidable=True
+        ),
         migrations.AddConstraint(
             model_name="outboxmessage",
             constraint=models.CheckConstraint(
