@@ -24,6 +24,7 @@ from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 
+from email_settings.delivery.clock import database_now
 from email_settings.gateway.errors import SendError, problem_for
 from email_settings.models import PaceClock, SesSettings
 
@@ -86,7 +87,7 @@ def slow_down() -> bool:
     Of a burst of such answers, in any number of processes, one halves it: the
     conditional update decides between them.
     """
-    now = timezone.now()
+    now = database_now()
     sender = SesSettings.load()
     whole = whole_rate(sender)
     least = min(whole, max(whole * LEAST_SHARE, LEAST_RATE))

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
@@ -60,6 +60,17 @@ class Claim:
     def may_start(self) -> bool:
         """Whether there is time enough left for the call."""
         return self.seconds_left > 0
+
+    def time_at(self, moment: float) -> datetime:
+        """Return when a moment of uptime() was by the database's clock, without asking.
+
+        The lease tells what time it was there, and since then ours has only measured: a
+        clock that is wrong goes as fast as one that is right.
+        """
+        lease_until = self.message.lease_until
+        if lease_until is None:  # it was never leased
+            return timezone.now()
+        return lease_until - LEASE + timedelta(seconds=moment - self.claimed_at)
 
 
 def uptime() -> float:
@@ -179,7 +190,12 @@ def _claimed(
 ) -> list[Claim]:
     """Note the tries that are about to be made, so that a crash leaves a trace."""
     senders = [_sender_of(message, sender) for message in messages]
-    common = {"started_at": timezone.now(), "worker": process_name()}
+    # By the database's clock, as all that is compared with it
+    began = [message.lease_until - LEASE for message in messages if message.lease_until]
+    common = {
+        "started_at": min(began, default=timezone.now()),
+        "worker": process_name(),
+    }
     attempts = [
         DeliveryAttempt(
             message=message,

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-
 from email_settings import alerts, pacing
 from email_settings.delivery import doubt, hold
-from email_settings.delivery.claim import Claim
+from email_settings.delivery.claim import Claim, uptime
 from email_settings.delivery.retry import MOST_FAILURES_OF_OURS, backoff, moment
 from email_settings.delivery.secret_bodies import wipe_secrets
 from email_settings.gateway.errors import (
@@ -39,7 +37,13 @@ class Outcome:
     claim: Claim
     ses_message_id: str = ""
     error: SendError | None = None
-    finished_at: datetime = field(default_factory=timezone.now)
+    # Of the clock that uptime() reads
+    finished: float = field(default_factory=lambda: uptime())
+
+    @property
+    def finished_at(self) -> datetime:
+        """When that was, by the clock that says what is due."""
+        return self.claim.time_at(self.finished)
 
 
 @dataclass(frozen=True)
@@ -182,9 +186,14 @@ def settle(outcomes: Sequence[Outcome]) -> None:
     ]
     # The token alone says that it is being sent (a constraint of the table). With the
     # state beside it PostgreSQL would look through all that was "sending" of late.
+    values = [_message_values(outcome, verdict) for outcome, verdict in judged]
+    if all(verdict.state == State.SENT for _, verdict in judged):
+        # Which is nearly always; then it need not be written.
+        for row in values:
+            del row["due_at"]
     found = update_rows(
         OutboxMessage,
-        [_message_values(outcome, verdict) for outcome, verdict in judged],
+        values,
         match=["id", "claim_token"],
         new={"claim_token": ""},
     )
@@ -271,7 +280,8 @@ def _message_values(outcome: Outcome, verdict: Verdict) -> dict[str, Any]:
         "reason_code": problem.code if problem else "",
         "reason": problem.title if problem else "",
         "reason_detail": outcome.error.detail if outcome.error else "",
-        "due_at": outcome.finished_at + verdict.wait,
+        # What is sent keeps its own: it is never due again.
+        "due_at": message.due_at if is_sent else outcome.finished_at + verdict.wait,
         "ses_message_id": outcome.ses_message_id,
         "sent_at": outcome.finished_at if is_sent else None,
     }

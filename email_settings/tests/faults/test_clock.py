@@ -10,8 +10,8 @@ import pytest
 from email_settings.tests.faults import promises
 from email_settings.tests.faults.browser import Browser
 from email_settings.tests.faults.plan import Plan
-from email_settings.tests.faults.ses_log import SesLog
-from email_settings.tests.faults.sites import FaultSite
+from email_settings.tests.faults.ses_log import TOO_FAST, SesLog
+from email_settings.tests.faults.sites import REQUESTER, FaultSite
 from ticketflow.tests.processes import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.faults]
@@ -43,6 +43,15 @@ _LEASES = """
 SELECT extract(epoch FROM min(lease_until - now())),
     extract(epoch FROM max(lease_until - now()))
 FROM email_settings_outboxmessage WHERE state = 'sending'
+"""
+_MOMENTS = """
+SELECT extract(epoch FROM clock_timestamp() - min(moment)),
+    extract(epoch FROM clock_timestamp() - max(moment))
+FROM (
+    SELECT sent_at AS moment FROM email_settings_outboxmessage
+    UNION ALL SELECT started_at FROM email_settings_deliveryattempt
+    UNION ALL SELECT finished_at FROM email_settings_deliveryattempt
+) AS moments
 """
 
 
@@ -116,3 +125,20 @@ def test_worker_whose_clock_is_off_finds_what_a_dead_one_left(
     with grown.worker(plan):
         wait_until(lambda: grown.states() == ["sent", "unknown"], seconds=A_MOMENT)
     promises.check(grown, ses, enqueued=uids)
+
+
+@AHEAD_AND_BEHIND
+def test_mail_that_such_a_worker_has_to_try_again_is_tried_when_it_said(
+    grown: FaultSite, ses: SesLog, off: float
+) -> None:
+    uids = grown.put(1)
+    ses.answers[REQUESTER] = [TOO_FAST]
+    with grown.worker(Plan(sweep_seconds=0.5, clock_ahead_seconds=off)):
+        promises.wait_until_over(grown, seconds=A_MOMENT)
+    promises.check(grown, ses, enqueued=uids)
+    assert grown.states() == ["sent"]
+    first, second = ses.read()
+    assert second.at - first.at > 0.9  # it waits for a second or two
+    # What it writes down about it fits together with what others write.
+    ((oldest, newest),) = grown.query(_MOMENTS)
+    assert 0 <= newest <= oldest < A_MOMENT
