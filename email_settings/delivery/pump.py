@@ -399,8 +399,8 @@ class Pump:
 # One pump a process: two would put twice as many messages in doubt at a crash.
 _turn = threading.Lock()
 _is_wanted = threading.Event()
-_running: Pump | None = None
-_last: Pump | None = None  # it may not have written all that came home
+# The one that runs, or else the last: it may not have written all that came home
+_last: Pump | None = None
 
 
 def drain(budget_seconds: float = BUDGET_SECONDS) -> None:
@@ -425,9 +425,8 @@ def drain(budget_seconds: float = BUDGET_SECONDS) -> None:
 def wake_running() -> bool:
     """Tell this process's pump that mail is due; False when none is running."""
     _is_wanted.set()
-    pump = _running
-    if pump is not None:
-        pump.wake()
+    if _last:  # or one that has ended, which does no harm
+        _last.wake()
     return _turn.locked()
 
 
@@ -440,14 +439,11 @@ def wait_until_home(seconds: float) -> bool:
 
 
 def _run_one(budget_seconds: float) -> bool:
-    global _running, _last
+    global _last
     # No request ever begins in a worker, so nobody else lets go of a dead connection.
     close_old_connections()
     pump = Pump()
     if _last:
         pump.take_over(_last)
-    _running = _last = pump
-    try:
-        return pump.run(budget_seconds)
-    finally:
-        _running = None
+    _last = pump
+    return pump.run(budget_seconds)
