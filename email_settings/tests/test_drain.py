@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError
+from pytest_django import Settings
 
 from email_settings.delivery import journal, pump
 from email_settings.tests.builders import make_message, make_settings
@@ -45,6 +47,7 @@ class Scripted:
         self.wakes += 1
 
     def run(self, budget_seconds: float) -> bool:
+        assert len(self.told.pumps) < 5, "It never ends."
         return self.told.runs.pop(0)() if self.told.runs else False
 
 
@@ -156,16 +159,18 @@ def test_waiting_until_home_ends_and_leaves_the_turn_to_others(told: Told) -> No
 
 @pytest.mark.django_db(transaction=True)
 def test_each_run_keeps_a_journal_and_leaves_none(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
     """One that was closed with the run before would note nothing."""
+    settings.DATA_DIR = tmp_path
     make_settings()
     monkeypatch.setattr(pump, "_last", None)
     kept: list[bool] = []
 
     class Looking(FakeGateway):
         def send(self, outgoing: object) -> str:
-            assert pump._last and pump._last.journal
+            assert pump._last
+            assert pump._last.journal
             kept.append(b"\nW " in pump._last.journal._path.read_bytes())
             return super().send(outgoing)
 

@@ -9,10 +9,17 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import OperationalError, connection, connections
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.utils import timezone
 
 from email_settings.delivery import claim, hold, pump
+from email_settings.delivery.journal import Journal
 from email_settings.delivery.pump import Pump
 from email_settings.delivery.settle import settle
 from email_settings.delivery.slots import Slots
@@ -411,12 +418,262 @@ def test_results_are_kept_while_the_database_is_away(
             raise OperationalError("server closed the connection")
         settle(outcomes)
 
+    pauses: list[float] = []
+    closed: list[str] = []
+
+    class NotStopping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0)
+            return False
+
+    monkeypatch.setattr(pump, "stopping", NotStopping())
     monkeypatch.setattr(pump, "settle", settle_later)
     # The real close would end the transaction that this test runs in.
-    monkeypatch.setattr(connection, "close", lambda: None)
+    monkeypatch.setattr(connection, "close", lambda: closed.append("connection"))
     run(gateway)
     assert states() == {State.SENT: 10}
     assert len(gateway.sent) == 10
+    # A new connection each time, and longer between the tries
+    assert len(closed) == 3
+    assert pauses == [0.1, 0.2, 0.4]
+
+
+def test_stopping_worker_does_not_wait_for_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_settings()
+    make_message()
+    gateway = FakeGateway()
+    failures = iter([True] * 5)
+
+    def settle_later(outcomes: Any) -> None:
+        if outcomes and next(failures, False):
+            pump.stopping.set()
+            raise OperationalError("server closed the connection")
+        settle(outcomes)
+
+    monkeypatch.setattr(pump, "settle", settle_later)
+    monkeypatch.setattr(connection, "close", lambda: None)
+    with pytest.raises(OperationalError):
+        run(gateway)
+
+
+def test_run_that_gives_up_knows_what_came_of_each_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody else does, and the next run writes it."""
+    make_settings()
+    make_message(subject="hangs")
+    make_message()
+    let_go = threading.Event()
+
+    class Hanging(FakeGateway):
+        def send(self, outgoing: Any) -> str:
+            if b"Subject: hangs" in outgoing.mime:
+                assert let_go.wait(10)
+            return super().send(outgoing)
+
+    def never(outcomes: Any) -> None:
+        if outcomes:
+            raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(pump, "DATABASE_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(connection, "close", lambda: None)
+    running = Pump(
+        choose_gateway=lambda sender: Hanging(),
+        slots=Slots(2),
+        pace_for=lambda sender: NoPace(),
+    )
+    bring_all_home = running._bring_all_home
+
+    def bringing() -> None:
+        let_go.set()
+        bring_all_home()
+
+    running._bring_all_home = bringing  # type: ignore[method-assign]
+    with monkeypatch.context() as away:
+        away.setattr(pump, "settle", never)
+        with pytest.raises(OperationalError):
+            running.run()
+    known = [outcome.ses_message_id != "" for outcome in running.unsettled]
+    let_go.set()
+    assert known == [True, True]
+
+
+def test_error_of_the_database_that_no_outcome_caused_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_settings()
+    make_message()
+    failures = iter([True] * 5)
+    claim_due = claim.claim_due
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        if next(failures, False):
+            raise IntegrityError("no such message")
+        return claim_due(*args, **options)
+
+    monkeypatch.setattr(claim, "claim_due", refuse)
+    with pytest.raises(IntegrityError):
+        run(FakeGateway())
+
+
+def test_outcome_that_can_not_be_stored_keeps_no_other_from_being_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_settings()
+    bad, good = make_message(), make_message()
+
+    def refuse(outcomes: Any) -> None:
+        settle(outcomes)
+        if any(outcome.claim.message.pk == bad.pk for outcome in outcomes):
+            raise IntegrityError("value too long")
+
+    monkeypatch.setattr(pump, "settle", refuse)
+    running = Pump(
+        choose_gateway=lambda sender: FakeGateway(),
+        slots=Slots(2),
+        pace_for=lambda sender: NoPace(),
+    )
+    running.run()
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    # Until its lease ends
+    assert (bad.state, good.state) == (State.SENDING, State.SENT)
+    assert running.unsettled == []
+    assert str(bad.uid) in caplog.text
+
+
+def test_pump_refuses_to_run_where_nobody_would_see_its_leases() -> None:
+    make_settings()
+    make_message()
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        run(FakeGateway())
+
+
+def test_run_puts_in_order_what_nobody_holds_any_more() -> None:
+    sender = make_settings()
+    make_message()
+    claim.claim_due(1, token="dead", sender=sender)
+    OutboxMessage.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    run(FakeGateway())
+    assert states() == {State.UNKNOWN: 1}
+
+
+# The journal
+
+
+def test_call_that_is_out_stays_in_the_journal_while_others_are_written() -> None:
+    """Else a crash would take it for never sent, and it would leave twice."""
+    make_settings()
+    make_message(subject="hangs")
+    make_message()
+    let_go = threading.Event()
+
+    class Hanging(FakeGateway):
+        def send(self, outgoing: Any) -> str:
+            if b"Subject: hangs" in outgoing.mime:
+                assert let_go.wait(10)
+            return super().send(outgoing)
+
+    running = Pump(
+        choose_gateway=lambda sender: Hanging(),
+        slots=Slots(2),
+        pace_for=lambda sender: NoPace(),
+    )
+    original = running._wait_for_a_reason
+    noted: list[int] = []
+
+    def waiting() -> bool:
+        if states().get(State.SENT):
+            assert running.journal
+            noted.append(running.journal._path.read_bytes().count(b"\nW "))
+            let_go.set()
+        return original()
+
+    running._wait_for_a_reason = waiting  # type: ignore[method-assign]
+    running.run()
+    assert noted[0] == 2
+    assert states() == {State.SENT: 2}
+
+
+def test_journal_forgets_what_is_written() -> None:
+    make_settings()
+    make_message()
+    running = Pump(
+        choose_gateway=lambda sender: FakeGateway(),
+        slots=Slots(2),
+        pace_for=lambda sender: NoPace(),
+    )
+    original = running._wait_for_a_reason
+    noted: list[tuple[bool, int]] = []
+
+    def waiting() -> bool:
+        if running.journal:
+            lines = running.journal._path.read_bytes().count(b"\n")
+            noted.append((State.SENT in states(), lines))
+        return original()
+
+    running._wait_for_a_reason = waiting  # type: ignore[method-assign]
+    running.run()
+    assert noted[-1] == (True, 1)  # its first line
+
+
+def test_journal_of_a_run_that_failed_is_removed_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_settings()
+    make_message()
+
+    def never(outcomes: Any) -> None:
+        if outcomes:
+            raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(pump, "DATABASE_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(connection, "close", lambda: None)
+
+    def new_pump() -> Pump:
+        return Pump(
+            choose_gateway=lambda sender: FakeGateway(),
+            slots=Slots(2),
+            pace_for=lambda sender: NoPace(),
+        )
+
+    first, second = new_pump(), new_pump()
+    with monkeypatch.context() as away:
+        away.setattr(pump, "settle", never)
+        with pytest.raises(OperationalError):
+            first.run()
+    assert first.journal
+    path = first.journal._path
+    assert path.exists()
+    second.take_over(first)
+    second.run()
+    assert not path.exists()
+    assert second.journal is None
+
+
+def test_nothing_is_claimed_while_the_journal_is_stuck() -> None:
+    make_settings()
+    make_message()
+    stuck = Journal()
+    stuck.is_stuck = True
+    running = Pump(
+        choose_gateway=lambda sender: FakeGateway(),
+        slots=Slots(2),
+        pace_for=lambda sender: NoPace(),
+    )
+    running.journal = stuck
+    assert running.run() is True
+    assert states() == {State.QUEUED: 1}
+    assert not DeliveryAttempt.objects.exists()
+
+
+def test_budget_that_ended_claims_no_more_and_says_that_there_is() -> None:
+    make_settings()
+    make_message()
+    assert run(FakeGateway(), budget=0) is True
+    assert states() == {State.QUEUED: 1}
 
 
 def test_results_survive_the_run_when_the_database_stays_away(
