@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from email_settings import credentials, outbox, rendering
+from email_settings import again, credentials, outbox, rendering
 from email_settings.credentials import Credentials, Secret
 from email_settings.delivery import by_hand, hold
 from email_settings.gateway.errors import ErrorClass, Problem
@@ -311,6 +311,15 @@ def cancel_message(*, uid: UUID, actor: AbstractBaseUser) -> OutboxMessage:
     Raises DomainError when it does not wait, OutboxMessage.DoesNotExist.
     """
     return by_hand.cancel(uid, actor=actor)
+
+
+def send_message_again(*, uid: UUID, actor: AbstractBaseUser) -> again.Repeated:
+    """Send one message once more, as a new one, that was sent and did not arrive.
+
+    Raises DomainError when that makes no sense or was done already,
+    OutboxMessage.DoesNotExist.
+    """
+    return again.send_again(uid, actor=actor)
 
 
 # Many messages. Not in a transaction: a step of some hundred has one of its own.

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.urls import reverse
+
 from email_settings import alerts
+from email_settings.again import Neighbours
 from email_settings.delivery.by_hand import MARKED_SENT
 from email_settings.events.words import said
 from email_settings.models import DeliveryAttempt, DeliveryEvent, OutboxMessage
@@ -27,12 +30,15 @@ class Leg:
     at: datetime | None = None
     code: str = ""  # an id
     detail: str = ""  # the provider's own words
+    link: str = ""  # what the link to `url` says
+    url: str = ""
 
 
 def legs(
     message: OutboxMessage,
     attempts: Sequence[DeliveryAttempt],
     events: Sequence[DeliveryEvent] = (),
+    neighbours: Neighbours | None = None,
     *,
     worker_is_running: bool,
     now: datetime,
@@ -41,23 +47,51 @@ def legs(
 
     `events` are those of the mail in the order in which they happened.
     """
-    story = [_written(message)]
+    neighbours = neighbours or Neighbours()
+    story = [_written(message, neighbours)]
     for number, attempt in enumerate(attempts, start=1):
         story += _attempt(number, attempt)
     story += [_event(event) for event in events]
     story += _ending(message, worker_is_running=worker_is_running, now=now)
+    if neighbours.after:
+        story.append(_sent_again(message, neighbours.after))
     return story
 
 
-def _written(message: OutboxMessage) -> Leg:
+def _written(message: OutboxMessage, neighbours: Neighbours) -> Leg:
     about = f" on {message.about_label}" if message.about_label else ""
+    what = f"{kind_label(message.kind)}{about}"
+    before = neighbours.before
+    if not neighbours.is_second:
+        title, text = "Written", f"{what}, kept in the outbox"
+    else:
+        title = "Put in the outbox again"
+        text = f"{what}, word for word as the one before, which did not arrive"
     return Leg(
         "ok",
         "edit",
-        "Written",
-        f"{kind_label(message.kind)}{about}, kept in the outbox",
+        title,
+        text,
         at=message.created_at,
+        link="The one before" if before else "",
+        url=_url(before) if before else "",
     )
+
+
+def _sent_again(message: OutboxMessage, after: OutboxMessage) -> Leg:
+    return Leg(
+        "ok",
+        "send",
+        "Sent again",
+        message.reason,
+        at=after.created_at,
+        link="The new message",
+        url=_url(after),
+    )
+
+
+def _url(message: OutboxMessage) -> str:
+    return reverse("email_settings:message-detail", args=[message.uid])
 
 
 def _attempt(number: int, attempt: DeliveryAttempt) -> Iterator[Leg]:
@@ -211,6 +245,7 @@ KIND_LABELS = {
     alerts.REPUTATION: "Alert: reputation",
     alerts.GUARDED: "Alert: notices are held",
     alerts.SILENCE: "Alert: no delivery events",
+    alerts.UNSIGNED: "Alert: taken for forged",
 }
 
 

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from email_settings.again import NOT_ARRIVED, SENT_AGAIN
 from email_settings.delivery.by_hand import MARKED_SENT
 from email_settings.events.simulator import DOMAIN as SIMULATOR_DOMAIN
 from email_settings.gateway.errors import recall
@@ -170,11 +171,24 @@ def _verdict_on_simulator(message: OutboxMessage) -> Verdict:
 
 
 def _verdict_on_fate(fate: Fate, message: OutboxMessage) -> Verdict:
+    if message.reason_code == SENT_AGAIN and fate in NOT_ARRIVED:
+        return _verdict_on_repeated(message)
     tone, icon, title, advice = FATES_THAT_MATTER[fate]
     text = f"{message.fate_detail}\n{advice}".strip()
     is_listed = fate in {Fate.BOUNCED, Fate.COMPLAINED}
     link = _to_the_address(message, "About this address") if is_listed else {}
     return Verdict(tone, icon, title, text, **link)
+
+
+def _verdict_on_repeated(message: OutboxMessage) -> Verdict:
+    return Verdict(
+        "info",
+        "send",
+        "It did not arrive, and was sent again",
+        message.fate_detail,
+        "See the new message",
+        reverse("email_settings:message-detail", args=[message.reason_detail]),
+    )
 
 
 def _to_the_address(

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from accounts.models import User
 from email_settings import outbox
+from email_settings.models import OutboxMessage
 from ticketflow.lib import markdown
 from ticketflow.lib.many_rows import insert_copies
 from tickets import notifications, wording
@@ -33,6 +34,15 @@ def tell(
         for _, alike in groupby(sorted(notices, key=_text), key=_text):
             told += _tell_alike(list(alike), ticket, context)
     _note(told, ticket, comment)
+
+
+def follow_mail(first: OutboxMessage, second: OutboxMessage) -> None:
+    """Let what was told by the first mail be told by the second from now on.
+
+    What agents see of it is the fate of the second. Needs the transaction that put it in
+    the outbox.
+    """
+    Notification.objects.filter(outbox_message=first).update(outbox_message=second)
 
 
 class Told(NamedTuple):

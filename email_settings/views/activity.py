@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from email_settings.access import get_message
 from email_settings.activity import FATES, LOOKED_THROUGH, PERIODS, STATES, Activity
+from email_settings.again import Again, Neighbours
 from email_settings.events.connect import is_told
 from email_settings.models import OutboxMessage
 from email_settings.possible import Possible
@@ -178,12 +179,14 @@ def message_detail(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
             message,
             attempts,
             list(message.event_set.all()) if message.sent_at else [],
+            Neighbours.of(message),
             worker_is_running=status.worker_is_running,
             now=timezone.now(),
         ),
         "took": took(message, attempts),
         "verdict": verdict_on(message, status),
         "possible": Possible.of(message, status),
+        "again": Again.of(message),
         "is_stopped": message.state == State.HELD and bool(status.stop),
         "is_cause_said_by_banner": _is_held_for_the_same(message, status),
         "shown_part": shown_part,

@@ -72,6 +72,7 @@ MATRIX: dict[str, Address] = {
     "healthz": PUBLIC,
     "readyz": PUBLIC,
     "admin-overview": ADMINS,
+    "message-send-again": _with(ADMINS, uid="message_uid"),
     # signing in
     "account_login": PUBLIC,
     "account_logout": PUBLIC,

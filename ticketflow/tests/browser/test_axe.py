@@ -39,6 +39,7 @@ from email_settings.models import (
 )
 from email_settings.rotation import machine, words
 from ticketflow.lib.localfiles import read_or_create_secret
+from ticketflow.sending_again import send_again
 from ticketflow.tests.browser.conftest import Axe, SignIn
 from tickets import services as tickets
 from tickets.models import Queue, Ticket
@@ -123,6 +124,7 @@ def desk(
     bar_addresses(requester, agent, invitation)
     messages = one_message_in_each_state()
     tell_of_events(messages["sent"])
+    messages |= lose_some(admin)
     return Desk(
         people={"admin": admin, "agent": agent, "requester": requester},
         ticket=ticket,
@@ -177,6 +179,29 @@ def one_message_in_each_state() -> dict[str, OutboxMessage]:
         )
         messages[str(state)] = message
     return messages
+
+
+def lose_some(admin: User) -> dict[str, OutboxMessage]:
+    """Mails that bounced: one is sent again, one can be, one waits for its address."""
+    lost = {}
+    for name in ("repeated", "lost", "barred"):
+        lost[name] = OutboxMessage.objects.create(
+            kind="public_reply",
+            recipient=f"{name}@larkfield.example",
+            subject="Re: [#1] VPN drops every 20 minutes",
+            text_body="Which client?",
+            html_body="<p>Which client?</p>",
+            about_label="#1",
+            about_path="/tickets/1/",
+            state=State.SENT,
+            sent_at=timezone.now(),
+            fate=Fate.BOUNCED,
+            fate_detail="The address does not exist.\nsmtp; 550 5.1.1 user unknown",
+        )
+    lost["second"] = send_again(lost["repeated"].uid, actor=admin)
+    barred = lost["barred"].recipient
+    Suppression.objects.create(address=barred, address_lower=barred, reason="bounced")
+    return lost
 
 
 def tell_of_events(sent: OutboxMessage) -> None:
@@ -393,6 +418,10 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("admin", path("email_settings:notices-release")),
     ("admin", path("email_settings:message-detail", message("sent"))),
     ("admin", path("email_settings:message-detail", message("failed"))),
+    ("admin", path("email_settings:message-detail", message("lost"))),
+    ("admin", path("email_settings:message-detail", message("barred"))),
+    ("admin", path("email_settings:message-detail", message("repeated"))),
+    ("admin", path("email_settings:message-detail", message("second"))),
     ("admin", path("email_settings:message-detail", message("held"))),
     # addresses that get no mail
     ("admin", path("email_settings:suppression-list")),
@@ -412,6 +441,7 @@ PAGES: list[tuple[str, Callable[[Desk], str]]] = [
     ("admin", path("email_settings:message-mark-all-sent", query="?state=unknown")),
     ("admin", path("email_settings:message-resend", message("unknown"))),
     ("admin", path("email_settings:message-mark-sent", message("unknown"))),
+    ("admin", path("message-send-again", message("lost"))),
     ("admin", path("email_settings:message-cancel", message("held"))),
     ("admin", path("accounts:user-list")),
     (
