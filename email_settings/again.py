@@ -14,7 +14,11 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from email_settings import outbox
-from email_settings.delivery.by_hand import NotPossibleError, why_not_sendable
+from email_settings.delivery.by_hand import (
+    HAD_IT_SENT,
+    NotPossibleError,
+    why_not_sendable,
+)
 from email_settings.models import Fate, Lane, OutboxMessage
 from email_settings.suppression.standing import Standing, standing_of
 
@@ -105,7 +109,7 @@ def send_again(uid: uuid.UUID, *, actor: AbstractBaseUser) -> Repeated:
         .exclude(reason_code=SENT_AGAIN)
         .update(
             reason_code=SENT_AGAIN,
-            reason=f"{actor} had it sent again.",
+            reason=f"{actor} {HAD_IT_SENT}",
             reason_detail=str(second.uid),
         )
     )

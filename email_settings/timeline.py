@@ -8,7 +8,8 @@ from django.urls import reverse
 
 from email_settings import alerts
 from email_settings.again import Neighbours
-from email_settings.delivery.by_hand import MARKED_SENT
+from email_settings.delivery.by_hand import HAD_IT_SENT, MARKED_SENT
+from email_settings.events import second_try
 from email_settings.events.words import said
 from email_settings.models import DeliveryAttempt, DeliveryEvent, OutboxMessage
 from email_settings.querysets import REHEARSAL
@@ -131,7 +132,11 @@ def _attempt(number: int, attempt: DeliveryAttempt) -> Iterator[Leg]:
         case Outcome.REFUSED:
             yield _refusal(attempt, "bad", "Refused")
         case Outcome.UNKNOWN:
-            yield _refusal(attempt, "warn", "It went out and no answer came")
+            words, notes = _apart(attempt.error_detail)
+            title = "It went out and no answer came"
+            yield _refusal(attempt, "warn", title, words)
+            if notes:
+                yield Leg("ok", "refresh", "Sent once more", "\n".join(notes))
 
 
 def _event(event: DeliveryEvent) -> Leg:
@@ -146,13 +151,30 @@ def _event(event: DeliveryEvent) -> Leg:
     )
 
 
-def _refusal(attempt: DeliveryAttempt, tone: str, title: str) -> Leg:
+def _apart(detail: str) -> tuple[str, list[str]]:
+    """Return the provider's own words, and what was decided after them."""
+    lines = detail.split("\n")
+    end = len(lines)
+    while end and _is_decision(lines[end - 1]):
+        end -= 1
+    return "\n".join(lines[:end]), lines[end:]
+
+
+def _is_decision(line: str) -> bool:
+    return line == second_try.NOTE or line.endswith(HAD_IT_SENT)
+
+
+def _refusal(
+    attempt: DeliveryAttempt, tone: str, title: str, words: str | None = None
+) -> Leg:
+    if words is None:
+        words = attempt.error_detail
     return Leg(
         tone,
         "x" if tone == "bad" else "alert",
         title,
         at=attempt.finished_at,
-        detail="\n".join(filter(None, [attempt.error_code, attempt.error_detail])),
+        detail="\n".join(filter(None, [attempt.error_code, words])),
     )
 
 

@@ -45,7 +45,8 @@ CALL = "Call them, or "
 TROUBLES: dict[str, Trouble] = {
     BOUNCED: Trouble(
         CALL + "ask an admin to correct the address.",
-        "Call them, or correct the address and reply again.",
+        "Call them, or correct the address and reply again. If the address is right, "
+        "send it again from the delivery details.",
         told="did not get {loss}: it bounced.",
         has_to_do_with_address=True,
     ),

@@ -33,6 +33,7 @@ State = OutboxMessage.State
 RETRYABLE = (State.QUEUED, State.HELD, State.FAILED, State.SUPPRESSED)
 CANCELLABLE = (State.QUEUED, State.HELD)
 MARKED_SENT = "marked_sent"  # the reason_code of what a person calls sent
+HAD_IT_SENT = "had it sent again."  # behind who did, under the try before
 
 # Many messages are changed in steps, so that no worker waits long for its turn to write.
 STEP = 1_000
@@ -79,7 +80,7 @@ def resend(uid: uuid.UUID, *, actor: AbstractBaseUser) -> OutboxMessage:
     of no use, and OutboxMessage.DoesNotExist.
     """
     message = _send_again(uid, (State.UNKNOWN,))
-    note_on_attempt([message.pk], f"{actor} had it sent again.")
+    note_on_attempt([message.pk], f"{actor} {HAD_IT_SENT}")
     _log("sent again", 1, actor)
     return message
 
@@ -205,7 +206,7 @@ def resend_many(messages: QuerySet[OutboxMessage], *, actor: AbstractBaseUser) -
     def resend_step(step: QuerySet[OutboxMessage]) -> int:
         doubted = sendable(step).filter(state=State.UNKNOWN).select_for_update()
         pks = list(doubted.values_list("pk", flat=True))
-        note_on_attempt(pks, f"{actor} had it sent again.")
+        note_on_attempt(pks, f"{actor} {HAD_IT_SENT}")
         return queue_again(OutboxMessage.objects.filter(pk__in=pks))
 
     done = _in_steps(sendable(messages), resend_step)

@@ -114,3 +114,14 @@ def test_the_foot_says_why_one_got_it_and_from_whom(mail: Rendered) -> None:
 
 def test_the_button_shows_its_bare_address_when_asked(mail: Rendered) -> None:
     assert f">{SITE_URL}/tickets/42/</a>" in mail.html
+
+
+def test_links_are_of_a_class_so_that_they_can_be_read_in_the_dark(
+    settings: LazySettings,
+) -> None:
+    mails = list((settings.BASE_DIR / "templates").glob("**/mail/*.html"))
+    assert mails
+    plain = [
+        mail.name for mail in mails if re.search(r"<a (?!class=)", mail.read_text())
+    ]
+    assert plain == []

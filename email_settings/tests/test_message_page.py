@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from email_settings.events import second_try
 from email_settings.models import DeliveryAttempt, OutboxMessage, WorkerHeartbeat
 from email_settings.tests.builders import make_message, make_settings
 
@@ -76,6 +77,25 @@ def test_sent_mail_tells_its_story(panel: Client) -> None:
         assert part in shown
     assert "message-retry" not in shown
     assert "/retry/" not in shown
+
+
+@pytest.mark.parametrize("note", [second_try.NOTE, "Ewa Kowalska had it sent again."])
+def test_a_second_try_is_told_apart_from_the_words_of_the_provider(
+    panel: Client, note: str
+) -> None:
+    message = make_message()
+    for number, detail in ((1, f"Read timeout\n{note}"), (2, "Read timeout")):
+        message.attempt_set.create(
+            number=number,
+            outcome=Outcome.UNKNOWN,
+            error_code="no_answer",
+            error_detail=detail,
+        )
+    settle(message, "unknown", "no_answer", claims=2)
+    shown = show(panel, message)
+    assert f"<b>Sent once more</b><p>{note}</p>" in shown
+    assert shown.count("Sent once more") == 1
+    assert shown.count('tabindex="0">no_answer\nRead timeout</pre>') == 2
 
 
 def test_a_worker_whose_clock_is_behind_takes_no_negative_time(panel: Client) -> None:

@@ -21,7 +21,7 @@ from email_settings.models import (
     Suppression,
     SuppressionSync,
 )
-from email_settings.suppression import aws
+from email_settings.suppression import aws, wishes
 from email_settings.suppression.exchange import (
     MOST_ROWS,
     NewEntry,
@@ -111,6 +111,18 @@ def test_list_costs_the_same_however_long(panel: Client) -> None:
         return len(queries)
 
     assert questions(2) == questions(60)
+
+
+def test_a_released_address_leads_to_the_mail_that_bounced(
+    panel: Client, admin: Any
+) -> None:
+    entry = bar()
+    entry.message = make_message(recipient="first@larkfield.example")
+    entry.save()
+    wishes.release(HANNAH, actor=admin)
+    shown = show(panel, "detail", entry.pk)
+    assert "This address gets mail" in shown
+    assert reverse("email_settings:message-detail", args=[entry.message.uid]) in shown
 
 
 def test_pages_of_a_long_list(panel: Client) -> None:
