@@ -132,6 +132,7 @@ class Pump:
 
     def _send_all_that_is_due(self) -> None:
         # First, or recovery would call unknown what only waited to be written.
+        # durable: inside another transaction nobody would see what the run writes.
         with transaction.atomic(durable=True):
             self._write_what_is_known()
         self._forget_what_is_written()
@@ -257,8 +258,7 @@ class Pump:
                 return claims
 
     def _cycle(self, token: str) -> list[Claim]:
-        # durable: inside another transaction the leases would not be seen by anybody.
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             self._write_what_is_known()
             if self._room() > 0 or self._in_flight:
                 return self._claim(token)
@@ -284,7 +284,7 @@ class Pump:
         has_refused = False
         for outcome in self.unsettled:
             try:
-                with transaction.atomic(durable=True):
+                with transaction.atomic():
                     settle([outcome])
             except (DataError, IntegrityError, ValueError):
                 has_refused = True
@@ -300,7 +300,7 @@ class Pump:
         self._pace = self._pace_for(sender)
         if sender.stopped_at or sender.hold_code:
             # What was claimed before and waits for a slot is not to leave either.
-            self._called_off = max(self._called_off, self._cycles - 1)
+            self._called_off = self._cycles - 1
         room = self._room()
         if room <= 0:
             return []
@@ -381,10 +381,10 @@ class Pump:
             started=self._turn_came,
             is_called_off=lambda: cycle_number <= self._called_off,
         )
-        if is_trouble_for_all(outcome):
-            # What was claimed before the pump has looked at it does not begin.
-            self._called_off = self._cycles
         with self._news:
+            if is_trouble_for_all(outcome):
+                # What was claimed before the pump has looked at it does not begin.
+                self._called_off = self._cycles
             self._came_home.append(outcome)
             if self._is_worth_telling:
                 self._news.notify()

@@ -378,6 +378,78 @@ def test_what_waits_for_a_slot_does_not_leave_when_an_admin_holds_all_mail() -> 
     assert SesSettings.load().stopped_at
 
 
+def test_what_waits_for_a_slot_does_not_leave_when_another_worker_holds_all_mail() -> (
+    None
+):
+    sender = make_settings()
+    for _ in range(5):
+        make_message()
+    gate = Gate()
+
+    def look(running: Pump) -> None:
+        hold.hold_all(error("key_unknown"), version=sender.version)
+        running._settle_and_claim()
+
+    run_and_look(gate, look)
+    assert len(gate.calls) == 2
+    assert states() == {State.SENT: 2, State.HELD: 3}
+
+
+def test_nothing_is_claimed_ahead_after_trouble_until_aws_answers() -> None:
+    make_settings()
+    for _ in range(10):
+        make_message()
+    gateway = FakeGateway(errors=[error("no_answer")])
+    running = Pump(
+        choose_gateway=lambda sender: gateway,
+        slots=Slots(1, ahead=3),
+        pace_for=lambda sender: NoPace(),
+    )
+    original = running._settle_and_claim
+    sizes: list[int] = []
+    most_held = 0
+
+    def settling() -> list[claim.Claim]:
+        nonlocal most_held
+        claims = original()
+        if claims:
+            sizes.append(len(claims))
+        if len(sizes) > 2:
+            most_held = max(most_held, running._in_flight + len(claims))
+        return claims
+
+    running._settle_and_claim = settling  # type: ignore[method-assign]
+    running.run()
+    # What was called off is no answer, either.
+    assert sizes[:2] == [4, 1]
+    assert most_held >= 4
+    assert states() == {State.UNKNOWN: 1, State.SENT: 9}
+
+
+def test_what_was_called_off_is_looked_for_again() -> None:
+    make_settings()
+    for _ in range(3):
+        make_message()
+    gateway = FakeGateway(errors=[error("no_answer")])
+    running = Pump(
+        choose_gateway=lambda sender: gateway,
+        slots=Slots(1, ahead=3),
+        pace_for=lambda sender: NoPace(),
+    )
+    assert running.run() is False
+    assert states() == {State.UNKNOWN: 1, State.SENT: 2}
+
+
+def test_rehearsal_goes_on_while_the_account_is_broken() -> None:
+    sender = make_settings()
+    hold.hold_all(error("key_unknown"), version=sender.version)
+    SesSettings.objects.update(mode=SesSettings.Mode.REHEARSAL)
+    message = make_message()
+    Pump().run()
+    message.refresh_from_db()
+    assert (message.state, message.reason_code) == (State.HELD, "rehearsal")
+
+
 def test_slow_account_has_nothing_claimed_that_it_can_not_start_soon() -> None:
     make_settings()
     for _ in range(6):
@@ -735,6 +807,7 @@ def test_stopping_worker_claims_no_more() -> None:
     pump.stopping.set()
     run(FakeGateway())
     assert states() == {State.QUEUED: 1}
+    assert not DeliveryAttempt.objects.exists()
 
 
 def test_stopping_worker_gives_back_what_waits_for_its_turn() -> None:

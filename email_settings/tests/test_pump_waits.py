@@ -128,6 +128,25 @@ def test_wake_up_is_heard_while_the_pump_sleeps(
     run_untroubled_by_time(running, monkeypatch)
 
 
+def test_wake_up_that_comes_before_the_pump_sleeps_keeps_it_awake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_settings()
+    make_message()
+    gateway = Late(let_go_at=2)
+    running = make_pump(gateway)
+    wait = running._wait
+
+    def waiting(seconds: float) -> None:
+        if OutboxMessage.objects.count() == 1:
+            make_message()
+            running.wake()
+        wait(seconds)
+
+    running._wait = waiting  # type: ignore[method-assign]
+    run_untroubled_by_time(running, monkeypatch)
+
+
 def test_room_of_what_came_home_is_filled_while_others_are_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
