@@ -450,6 +450,55 @@ def test_rehearsal_goes_on_while_the_account_is_broken() -> None:
     assert (message.state, message.reason_code) == (State.HELD, "rehearsal")
 
 
+def test_nothing_is_claimed_while_more_is_out_than_there_may_be() -> None:
+    """As after trouble: what was claimed ahead before it has still to come home."""
+    make_settings()
+    for _ in range(9):
+        make_message()
+    claimed: list[int] = []
+
+    def look(running: Pump) -> None:
+        running._is_wary = True
+        claimed.append(len(running._settle_and_claim()))
+
+    run_and_look(Gate(), look)
+    assert claimed == [0]
+    assert states() == {State.SENT: 9}
+
+
+def test_all_that_is_due_is_held_in_one_run_however_much_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sender = make_settings()
+    hold.hold_all(error("key_unknown"), version=sender.version)
+    monkeypatch.setattr(hold, "AT_ONCE", 2)
+    for _ in range(5):
+        make_message()
+    run(FakeGateway())
+    assert states() == {State.HELD: 5}
+
+
+def test_turn_to_try_is_kept_until_there_is_something_to_try() -> None:
+    sender = make_settings()
+    hold.hold_all(error("key_unknown"), version=sender.version)
+    hold.probe_now()
+    run(FakeGateway())
+    make_message()
+    run(FakeGateway())
+    assert states() == {State.SENT: 1}
+
+
+def test_all_urgent_mail_leaves_in_one_run_while_the_rest_waits() -> None:
+    make_settings()
+    SesSettings.objects.update(
+        checked_at=timezone.now(), sent_last_24_hours=960, max_24_hour_send=1000
+    )
+    for _ in range(6):
+        make_message(lane=Lane.SECURITY)
+    run(FakeGateway(), slots=4)
+    assert states() == {State.SENT: 6}
+
+
 def test_slow_account_has_nothing_claimed_that_it_can_not_start_soon() -> None:
     make_settings()
     for _ in range(6):
