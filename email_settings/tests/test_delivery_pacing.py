@@ -6,9 +6,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
@@ -17,11 +19,14 @@ from email_settings import pacing
 from email_settings.gateway.errors import SendError
 from email_settings.models import SesSettings
 from email_settings.pacing import (
+    AWAY_SECONDS,
     KEPT_SECONDS,
+    LONGEST_NAP_SECONDS,
     SLOWEST_RATE,
     TURN_LASTS_SECONDS,
     WHOLE_AGAIN_AFTER,
     WINDOW_SECONDS,
+    DatabasePace,
     LocalPace,
     NoPace,
     Pace,
@@ -227,6 +232,133 @@ def test_turns_that_many_processes_keep_fit_into_what_the_window_spares() -> Non
     assert rate / WINDOW_SECONDS + used_late + kept <= rate
 
 
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("email_settings.pacing.time.monotonic", clock)
+    return clock
+
+
+def test_turn_for_others_that_wait_lasts_from_before_the_question(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = Generous(900)
+    pace._line.extend([None, None])  # two others
+
+    def answer_late(most: int) -> tuple[int, float]:
+        clock.now += 0.01
+        return most, 0.0
+
+    monkeypatch.setattr(pace, "ask", answer_late)
+    assert pace.take(threading.Event(), seconds=60)
+    assert list(pace._spare) == [1000.0 + TURN_LASTS_SECONDS] * 2
+
+
+def test_turn_that_was_taken_before_is_none_when_it_is_time_to_stop() -> None:
+    pace, stopping = Generous(900), threading.Event()
+    pace._spare.append(time.monotonic() + 60)
+    stopping.set()
+    assert not pace.take(stopping, seconds=60)
+    assert not NoPace().take(stopping, seconds=60)
+
+
+class OneNap(threading.Event):
+    """Notes how long somebody wants to wait, and ends it."""
+
+    seconds: float | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds = timeout
+        self.set()
+        return True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nap"),
+    [(60, LONGEST_NAP_SECONDS), (2, 2)],
+    ids=["a nap", "what is left"],
+)
+def test_no_wait_is_longer_than_a_nap_because_the_rate_may_change(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float, nap: float
+) -> None:
+    pace, stopping = Generous(0.01), OneNap()
+    monkeypatch.setattr(pace, "ask", lambda most: (0, 100.0))
+    assert not pace.take(stopping, seconds=seconds)
+    assert stopping.seconds == nap
+
+
+def test_clock_that_did_not_answer_is_away_for_a_while_only(clock: Clock) -> None:
+    pace = Generous(14)
+    assert not pace.is_away
+    pace._away(OSError())
+    clock.now += AWAY_SECONDS - 0.001
+    assert pace.is_away
+    clock.now += 0.001
+    assert not pace.is_away
+
+
+def test_how_many_are_claimed_ahead_follows_the_rate() -> None:
+    pace = LocalPace(1)
+    assert pace.ahead == 1
+    pace.rate = 100
+    assert pace.ahead == 10
+
+
+def test_local_pace_remembers_two_windows_and_no_more(clock: Clock) -> None:
+    pace = LocalPace(2)
+    for _ in range(20):
+        assert pace.ask(1) == (1, 0)
+        clock.now += 1
+    assert len(pace._started) == 4
+
+
+def test_redis_is_never_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = RedisPace(10, url="redis://127.0.0.1:1/0", account="a")
+    monkeypatch.setattr(pace, "_script", lambda keys, args: (0, b"0"))
+    turns, wait = pace.ask(1)
+    assert turns == 0
+    assert wait > 0
+
+
+def test_database_that_is_away_is_told_and_connected_to_again() -> None:
+    pace = DatabasePace(10, account="a")
+    closed = []
+
+    def no_cursor() -> None:
+        raise DatabaseError
+
+    pace._connection = SimpleNamespace(  # type: ignore[assignment]
+        cursor=no_cursor, close=lambda: closed.append(True)
+    )
+    with pytest.raises(SendError) as caught:
+        pace.take(threading.Event(), seconds=60)
+    assert caught.value.problem.code == "pacer_database_unavailable"
+    assert pace.is_away
+    assert len(closed) == 1
+    pace.close()
+    assert len(closed) == 2
+
+
+@pytest.mark.services
+def test_redis_keeps_two_windows_and_for_a_minute(shared: RedisPace) -> None:
+    shared.rate = 5
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.rpush(shared._key, *["1.0"] * 100)
+        assert shared.ask(100)[0] == 5
+        assert redis.llen(shared._key) == 10
+        assert 60 < redis.ttl(shared._key) <= 62
+
+
 @pytest.fixture
 def shared() -> Iterator[RedisPace]:
     """A pace of 500 a second that nobody else uses."""
@@ -309,6 +441,23 @@ def test_pace_follows_the_settings_and_remembers_what_started(one_worker: None) 
     assert turns == 0
     assert 1.5 < wait < 2.2
     assert pace_for(live(region="eu-west-1")) is not pace
+
+
+def test_pace_is_slowed_after_aws_said_too_fast(one_worker: None) -> None:
+    pace = pace_for(live(slowed_to=7, slowed_at=timezone.now()))
+    assert isinstance(pace, LocalPace)
+    assert 7 <= pace.rate < 8
+
+
+def test_all_paces_of_the_process_let_go(
+    one_worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = []
+    for region in ("eu-west-1", "eu-west-2"):
+        pace = pace_for(live(region=region))
+        monkeypatch.setattr(pace, "close", lambda region=region: let_go.append(region))
+    pacing.close_paces()
+    assert let_go == ["eu-west-1", "eu-west-2"]
 
 
 def test_rate_that_grows_forgets_nothing() -> None:
