@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from email_settings.delivery import due
 from email_settings.delivery.clock import now_in_sql
-from email_settings.delivery.hold import KEPT_APART
+from email_settings.delivery.hold import reasons_of_the_account
 from email_settings.models import (
     DeliveryAttempt,
     Lane,
@@ -105,7 +105,10 @@ def claim_due(
 
 def claim_held(*, token: str, sender: SesSettings) -> list[Claim]:
     """Lease one message that is held for the account. Needs a transaction."""
-    find = functools.partial(due.first_held, KEPT_APART)
+    reasons = reasons_of_the_account()
+    if not reasons:
+        return []
+    find = functools.partial(due.first_held, reasons)
     messages = _lease_what_may_leave(find, 1, token)
     _give_bodies(messages, {})
     return _claimed(messages, sender, is_probe=True)

@@ -16,7 +16,7 @@ However many messages there are, each of these functions changes a part of them 
 short transaction; the pump comes back for the rest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,7 +28,7 @@ from django.utils import timezone
 
 from email_settings import alerts, credentials
 from email_settings.delivery.clock import database_now
-from email_settings.delivery.due import is_something_due
+from email_settings.delivery.due import held_reasons, is_something_due
 from email_settings.gateway.errors import (
     CATALOGUE,
     ErrorClass,
@@ -135,10 +135,7 @@ def take_turn_to_probe() -> bool:
 
 def is_anything_to_try() -> bool:
     """Whether there is a message to find out with."""
-    # In the order of an index: asked for just any, PostgreSQL may read all that was
-    # sent before it.
-    held = held_for_the_account().order_by("reason_code", "lane", "due_at", "pk")
-    return is_something_due() or bool(held.values_list("pk")[:1])
+    return is_something_due() or bool(reasons_of_the_account())
 
 
 def probe_now() -> None:
@@ -168,18 +165,36 @@ def lift() -> int:
     that was long.
     """
     before = SesSettings.load()
-    held = held_for_the_account()
-    count = held.count()
+    reasons = reasons_of_the_account()
+    count = _held_for(*reasons).count()
     # The condition decides which of two that noticed tells of it.
     ended = (
         SesSettings.objects.filter(pk=before.pk, version=before.version)
         .filter(hold_code=before.hold_code, held_since=before.held_since)
         .update(hold_code="", hold_detail="", held_since=None, probe_at=None)
     )
-    _queue(held)
+    _queue_some(reasons)
     if ended and before.hold_code:
         alerts.mail_was_held(before, count)
     return count
+
+
+def _queue_some(reason_codes: Sequence[str]) -> None:
+    """Queue some of what is held, reason by reason: the first of all means to sort all."""
+    most = AT_ONCE
+    for reason_code in reason_codes:
+        most -= _queue(_held_for(reason_code), most)
+        if not most:
+            return
+
+
+def _held_for(*reason_codes: str) -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.filter(state=State.HELD, reason_code__in=reason_codes)
+
+
+def reasons_of_the_account() -> list[str]:
+    """Return the reasons of what waits for the account to be mended."""
+    return [code for code in held_reasons() if code not in KEPT_APART]
 
 
 def held_for_the_account() -> QuerySet[OutboxMessage]:
@@ -350,19 +365,6 @@ def release_what_may_go(
         if most > 0 and (released := _queue(waiting, most)):
             return released
     return 0
-
-
-def held_reasons() -> Iterator[str]:
-    """Yield each reason for which messages are held.
-
-    One look into the index a reason, however many messages there are.
-    """
-    held = OutboxMessage.objects.filter(state=State.HELD).order_by("reason_code")
-    codes = held.values_list("reason_code", flat=True)
-    found = codes.first()
-    while found is not None:
-        yield found
-        found = codes.filter(reason_code__gt=found).first()
 
 
 def _how_many_may_go(reason_code: str, sender: SesSettings, quota: Quota | None) -> int:

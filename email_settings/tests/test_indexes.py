@@ -171,7 +171,7 @@ def count_old() -> None:
     ("action", "index"),
     [
         (claim_due, "outbox_due"),
-        (claim_held, "outbox_held|outbox_expiring|outbox_state_newest"),
+        (claim_held, "outbox_held"),
         (oldest_due, "outbox_due"),
         (recovery.give_up_what_expired, "outbox_expiring"),
         (recovery.call_unknown_what_lost_its_lease, "outbox_state_newest"),
