@@ -1,5 +1,7 @@
 """Calls mail back whose link opens nothing any more, wherever it stands."""
 
+from collections.abc import Sequence
+
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 
 from email_settings.delivery.clock import database_now
@@ -16,8 +18,9 @@ def void_links(messages: QuerySet[OutboxMessage]) -> int:
 
     What waits is cancelled. So is what is in doubt, and says that it may have arrived:
     nobody must send it again. What is on its way just now can't be called back, but its
-    time is over, so that it is not tried again, be it by itself or by hand. The bodies
-    of what is cancelled are wiped. Returns how many messages were changed.
+    time is over, so that it is not tried again, be it by itself or by hand; should its
+    call end without an answer, call_off_in_doubt() cancels it then. The bodies of what
+    is cancelled are wiped. Returns how many messages were changed.
     """
     problem = problem_for(LINK_VOID)
     on_its_way = Q(state=State.SENDING)
@@ -46,4 +49,22 @@ def void_links(messages: QuerySet[OutboxMessage]) -> int:
         reason_detail=unless_on_its_way("reason_detail", ""),
         text_body=unless_on_its_way("text_body", ""),
         html_body=unless_on_its_way("html_body", ""),
+    )
+
+
+def call_off_in_doubt(message_ids: Sequence[int]) -> None:
+    """Cancel those that have just become unknown and whose link is void by now.
+
+    For whatever ends a call without an answer: the link may have become void meanwhile,
+    and such a message must neither be sent again nor keep its link.
+    """
+    if not message_ids:
+        return
+    void_links(
+        OutboxMessage.objects.filter(
+            pk__in=message_ids,
+            is_secret=True,
+            state=State.UNKNOWN,
+            expires_at__lte=database_now(),
+        )
     )

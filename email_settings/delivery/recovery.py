@@ -14,6 +14,7 @@ from email_settings.delivery.journal import LeftBehind
 from email_settings.delivery.secret_bodies import wipe_secrets
 from email_settings.gateway.errors import problem_for
 from email_settings.models import DeliveryAttempt, OutboxMessage
+from email_settings.void_links import call_off_in_doubt
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ def _call_unknown(message_ids: Sequence[int]) -> None:
     ).update(
         outcome=Result.UNKNOWN, finished_at=database_now(), error_code=problem.code
     )
+    call_off_in_doubt(message_ids)
     alerts.mails_in_doubt(doubted)
 
 

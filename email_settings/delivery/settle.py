@@ -18,6 +18,7 @@ from email_settings.gateway.errors import (
     problem_for,
 )
 from email_settings.models import DeliveryAttempt, OutboxMessage, SesSettings
+from email_settings.void_links import call_off_in_doubt
 from ticketflow.lib.many_rows import update_rows
 
 logger = logging.getLogger(__name__)
@@ -210,7 +211,10 @@ def settle(outcomes: Sequence[Outcome]) -> None:
             if o.error is None
         )
     messages = [outcome.claim.message for outcome in outcomes]
-    wipe_secrets([message.pk for message in messages if message.is_secret])
+    secret = [message.pk for message in messages if message.is_secret]
+    wipe_secrets(secret)
+    if any(verdict.state == State.UNKNOWN for _, verdict in judged):
+        call_off_in_doubt(secret)
     for outcome, verdict in judged:
         _judge_account(outcome, verdict, is_paused=is_paused)
     alerts.mails_in_doubt(

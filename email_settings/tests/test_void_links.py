@@ -108,9 +108,35 @@ def test_what_is_on_its_way_is_not_tried_again(
     settle([Outcome(claim, ses_message_id="" if code else "0100-a", error=error)])
     recovery.recover()
     message.refresh_from_db()
-    assert message.state in {State.SENT, State.FAILED, State.UNKNOWN}
+    assert message.state in {State.SENT, State.FAILED, State.CANCELLED}
+    assert (message.text_body, message.html_body) == ("", "")
     with pytest.raises(NotRetryableError):
         by_hand.resend(message.uid, actor=admin)
     assert by_hand.resend_many(OutboxMessage.objects.all(), actor=admin).count == 0
     assert message.expires_at is not None
     assert message.expires_at < timezone.now() + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("ends", ["no_answer", "worker_stopped"])
+def test_what_became_void_on_its_way_and_is_in_doubt_is_called_off(ends: str) -> None:
+    sender = make_settings()
+    works = make_claim(make_message(is_secret=True), sender)
+    is_void = make_claim(make_message(is_secret=True), sender)
+    is_old = make_claim(make_message(lifetime=timedelta(hours=-1)), sender)
+    void(is_void.message)
+    doubted = [works, is_void, is_old]
+    if ends == "no_answer":
+        error = SendError(problem_for(ends))
+        settle([Outcome(claim, error=error) for claim in doubted])
+    else:
+        leased = OutboxMessage.objects.filter(state=State.SENDING)
+        leased.update(lease_until=timezone.now() - timedelta(minutes=1))
+        recovery.call_unknown_what_lost_its_lease()
+    for claim in doubted:
+        claim.message.refresh_from_db()
+    assert works.message.state == is_old.message.state == State.UNKNOWN
+    assert works.message.text_body
+    message = is_void.message
+    assert (message.state, message.reason_code) == (State.CANCELLED, "link_void")
+    assert message.reason.startswith("It may have arrived.")
+    assert (message.text_body, message.html_body) == ("", "")
