@@ -185,13 +185,13 @@ def settle(outcomes: Sequence[Outcome]) -> None:
         (outcome, judge(outcome, version=version, is_paused=is_paused))
         for outcome in outcomes
     ]
-    # The token alone says that it is being sent (a constraint of the table). With the
-    # state beside it PostgreSQL would look through all that was "sending" of late.
     values = [_message_values(outcome, verdict) for outcome, verdict in judged]
     if all(verdict.state == State.SENT for _, verdict in judged):
         # Which is nearly always; then it need not be written.
         for row in values:
             del row["due_at"]
+    # The token alone says that it is being sent (a constraint of the table). With the
+    # state beside it PostgreSQL would look through all that was "sending" of late.
     found = update_rows(
         OutboxMessage,
         values,
