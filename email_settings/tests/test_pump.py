@@ -689,12 +689,15 @@ def test_call_that_is_out_stays_in_the_journal_while_others_are_written() -> Non
     make_settings()
     make_message(subject="hangs")
     make_message()
-    let_go = threading.Event()
+    is_out, let_go = threading.Event(), threading.Event()
 
     class Hanging(FakeGateway):
         def send(self, outgoing: Any) -> str:
             if b"Subject: hangs" in outgoing.mime:
-                assert let_go.wait(10)
+                is_out.set()
+                assert let_go.wait(20)
+            # The other one comes home when this one is out.
+            assert is_out.wait(20)
             return super().send(outgoing)
 
     running = Pump(
